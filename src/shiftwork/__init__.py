@@ -1,1 +1,55 @@
-"""Shiftwork: a trained network becomes a shift-only int8 accelerator for small FPGAs."""
+"""Shiftwork: a trained network becomes a shift-only int8 accelerator for small FPGAs.
+
+The public interface: ``load`` a model, ``quantize`` it to a ``Program``, compute ``golden``
+results, build an ``Accelerator``, ``simulate`` and ``synthesize`` it. Names are imported when they
+are first used, so that quantizing does not load the hardware's libraries.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.synthesis import synthesize
+    from shiftwork.errors import ShiftworkError
+    from shiftwork.quant.onnx_import import load
+    from shiftwork.quant.program import Program
+    from shiftwork.quant.quantizer import quantize
+    from shiftwork.sim.evaluation import evaluate
+    from shiftwork.sim.executor import simulate
+    from shiftwork.sim.golden import predict as golden
+
+__all__ = [
+    "Accelerator",
+    "Program",
+    "ShiftworkError",
+    "evaluate",
+    "golden",
+    "load",
+    "quantize",
+    "simulate",
+    "synthesize",
+]
+
+_HOMES = {
+    "Accelerator": ("shiftwork.boards.accelerator", "Accelerator"),
+    "Program": ("shiftwork.quant.program", "Program"),
+    "ShiftworkError": ("shiftwork.errors", "ShiftworkError"),
+    "evaluate": ("shiftwork.sim.evaluation", "evaluate"),
+    "golden": ("shiftwork.sim.golden", "predict"),
+    "load": ("shiftwork.quant.onnx_import", "load"),
+    "quantize": ("shiftwork.quant.quantizer", "quantize"),
+    "simulate": ("shiftwork.sim.executor", "simulate"),
+    "synthesize": ("shiftwork.boards.synthesis", "synthesize"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shiftwork' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,332 @@
+"""Synthesis, place and route of an accelerator for a board, with yosys and nextpnr.
+
+The figures are those of the accelerator alone: its trace ports are left open, its streams, clock
+and reset go to pins. Same inputs and tools give the same figures.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shiftwork.boards import yowasp
+from shiftwork.boards.board import Board
+from shiftwork.boards.flow import FLOWS, Flow
+from shiftwork.boards.netlist import count_blocks
+from shiftwork.boards.registry import BoardError, find
+from shiftwork.boards.report import LABELS, Report, Resource
+
+from shiftwork.errors import CapacityError, TimingError, ToolError
+from shiftwork.workspace import (
+    Progress,
+    Workspace,
+    code_digest,
+    file_digest,
+    result_files,
+    silent,
+    versions,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from shiftwork.boards.accelerator import Accelerator
+
+SYNTHESIS_LIMIT_S = 1800.0
+ROUTING_LIMIT_S = 3600.0
+NETLIST = "netlist.json"
+ROUTED = "nextpnr.json"
+REPORT = "report.json"
+UTILIZATION = re.compile(r"\s(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
+UNPLACEABLE = ("Unable to place", "no BELs remaining", "no more", "failed to place", "Failed to")
+
+TOP = "shiftwork_top"
+TOP_TEXT = f"""\
+// The accelerator with its trace ports left open.
+module {TOP} (
+    input  clk, input rst,
+    input  [7:0] i_payload, input i_valid, output i_ready,
+    output [7:0] o_payload, output o_valid, input o_ready,
+    output busy
+);
+    shiftwork_core core (
+        .clk(clk), .rst(rst),
+        .i_payload(i_payload), .i_valid(i_valid), .i_ready(i_ready),
+        .o_payload(o_payload), .o_valid(o_valid), .o_ready(o_ready),
+        .busy(busy)
+    );
+endmodule
+"""
+
+
+def default_folder(accelerator: "Accelerator") -> Path:
+    """Where results are kept if no folder is given: in the user's cache, by network."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "shiftwork" / "synthesis" / accelerator.program.digest[:16]
+
+
+def synthesize(
+    accelerator: "Accelerator",
+    *,
+    board: str | Board,
+    seeds: int = 1,
+    folder: str | Path | None = None,
+    clock_mhz: float | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Synthesizes, places and routes an accelerator; writes ``report.json`` and logs to ``folder``.
+
+    Steps whose inputs are unchanged are taken from ``folder``.
+
+    Args:
+        seeds: number of starts of the placer; the fastest result counts.
+        folder: for all files; by default one in the user's cache.
+        clock_mhz: the clock to reach; by default the board's.
+        progress: is told what happens.
+
+    Raises:
+        BoardError: if the board is unknown, or the accelerator was made for another family.
+        CapacityError: if the design does not fit.
+        TimingError: if it misses the clock; ``report.json`` is written nevertheless.
+        ToolError: if a tool is missing, fails or takes too long.
+        OutputError: if the folder cannot be written.
+    """
+    board = find(board)
+    flow = FLOWS[board.family]
+    target = board.target_mhz if clock_mhz is None else clock_mhz
+    _check_arguments(accelerator, board=board, seeds=seeds, target_mhz=target)
+    with Workspace(folder or default_folder(accelerator), progress=progress) as workspace:
+        netlist = _synthesize(workspace, accelerator, flow)
+        blocks = count_blocks(json.loads(netlist.read_text()), flow, TOP)
+        _check_fit(total(blocks), board)
+        routed = {
+            seed: _route(workspace, netlist, board=board, flow=flow, target_mhz=target, seed=seed)
+            for seed in range(1, seeds + 1)
+        }
+        report = _report(
+            accelerator, board=board, flow=flow, blocks=blocks, routed=routed, target_mhz=target
+        )
+        write_text(workspace.folder / REPORT, json.dumps(report.as_dict(), indent=2) + "\n")
+    _check_timing(report)
+    return report
+
+
+def _check_arguments(
+    accelerator: "Accelerator", *, board: Board, seeds: int, target_mhz: float
+) -> None:
+    family = accelerator.config.shape.family
+    if family not in ("generic", board.family):
+        raise BoardError(
+            f"the accelerator was made for the family '{family}', but {board.name} is of the "
+            f"family '{board.family}'; make it with board='{board.name}'"
+        )
+    if seeds < 1:
+        raise ToolError(f"seeds must be at least 1, not {seeds}")
+    if not target_mhz > 0:
+        raise ToolError(f"the clock must be more than 0 MHz, not {target_mhz}")
+
+
+def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) -> Path:
+    identity = {
+        "program": accelerator.program.digest,
+        "config": repr(accelerator.config),
+        "code": code_digest(),
+        "versions": versions(),
+    }
+
+    def generate(folder: Path) -> None:
+        accelerator.write_verilog(folder)
+        write_text(folder / "top.v", TOP_TEXT)
+
+    verilog = workspace.step("verilog", generate, inputs=identity, title="generating the Verilog")
+    sources = sorted(verilog.glob("*.v"))
+    script = (
+        "".join(f"read_verilog {source.name}\n" for source in sources)
+        + f"{flow.synth} -top {TOP} -json {NETLIST}\n"
+    )
+
+    def synthesize_(folder: Path) -> None:
+        for path in result_files(verilog):
+            shutil.copy(path, folder)
+        write_text(folder / "synth.ys", script)
+        yowasp.run(
+            "yosys",
+            ["-q", "synth.ys"],
+            folder=folder,
+            log=workspace.folder / "yosys.log",
+            limit_s=SYNTHESIS_LIMIT_S,
+            progress=workspace.progress,
+        )
+
+    inputs = {
+        "script": script,
+        "files": {path.name: file_digest(path) for path in result_files(verilog)},
+        "versions": versions(),
+    }
+    return workspace.step("netlist", synthesize_, inputs=inputs, title="yosys: synthesis") / NETLIST
+
+
+def _route(
+    workspace: Workspace, netlist: Path, *, board: Board, flow: Flow, target_mhz: float, seed: int
+) -> dict[str, Any]:
+    arguments = [
+        f"--{board.device}",
+        *("--package", board.package),
+        *flow.arguments,
+        *("--json", NETLIST),
+        *("--freq", f"{target_mhz:g}"),
+        *("--seed", str(seed)),
+        "--timing-allow-fail",
+        *("--report", ROUTED),
+    ]
+    log = workspace.folder / f"nextpnr-{seed}.log"
+
+    def route(folder: Path) -> None:
+        shutil.copy(netlist, folder / NETLIST)
+        try:
+            yowasp.run(
+                flow.nextpnr,
+                arguments,
+                folder=folder,
+                log=log,
+                limit_s=ROUTING_LIMIT_S,
+                progress=workspace.progress,
+            )
+        except ToolError as error:
+            _raise_if_too_large(log, board=board, flow=flow, cause=error)
+            raise
+        (folder / NETLIST).unlink()
+
+    inputs = {
+        "arguments": arguments,
+        "netlist": file_digest(netlist),
+        "versions": versions(),
+    }
+    folder = workspace.step(
+        f"route-{seed}", route, inputs=inputs, title=f"nextpnr: place and route, seed {seed}"
+    )
+    record: dict[str, Any] = json.loads((folder / ROUTED).read_text())
+    return record
+
+
+def total(blocks: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Sum over all blocks, by resource."""
+    return {name: sum(counts.get(name, 0) for counts in blocks.values()) for name in LABELS}
+
+
+def _check_fit(used: Mapping[str, int], board: Board) -> None:
+    over = [
+        f"{used[name]} of {available} {LABELS[name]} ({used[name] - available} too many)"
+        for name, available in _available(board).items()
+        if used[name] > available
+    ]
+    if over:
+        raise CapacityError(
+            f"the design does not fit {board.name}: it needs {', '.join(over)}; use fewer "
+            "processing elements (--rows, --columns), a smaller network, or a larger board"
+        )
+
+
+def _available(board: Board) -> dict[str, int]:
+    return {
+        "lut": board.lut,
+        "ff": board.ff,
+        "bram": board.bram,
+        "dsp": board.dsp,
+        "spram": board.spram_bytes // 32768,
+    }
+
+
+def _raise_if_too_large(log: Path, *, board: Board, flow: Flow, cause: ToolError) -> None:
+    text = log.read_text(errors="replace")
+    packed = {name: int(count) for name, count, _ in UTILIZATION.findall(text)}
+    used = {name: packed.get(key, 0) for name, key in flow.utilization.items()}
+    _check_fit(dict.fromkeys(LABELS, 0) | used, board)
+    if any(reason in yowasp.last_error(log) for reason in UNPLACEABLE):
+        raise CapacityError(
+            f"the design does not fit {board.name}: {yowasp.last_error(log)}; use fewer "
+            f"processing elements (--rows, --columns) or a larger board; see {log}"
+        ) from cause
+
+
+def _report(
+    accelerator: "Accelerator",
+    *,
+    board: Board,
+    flow: Flow,
+    blocks: dict[str, dict[str, int]],
+    routed: Mapping[int, Mapping[str, Any]],
+    target_mhz: float,
+) -> Report:
+    fmax = {seed: _fmax(record) for seed, record in routed.items()}
+    seed = max(fmax, key=lambda s: fmax[s])
+    program, schedule = accelerator.program, accelerator.schedule
+    return Report(
+        network=program.name,
+        board=board.name,
+        title=board.title,
+        rows=accelerator.config.shape.rows,
+        columns=accelerator.config.shape.columns,
+        **_resources(routed[seed], board=board, flow=flow, cells=total(blocks)),
+        blocks=blocks,
+        fmax_mhz=round(fmax[seed], 3),
+        seeds={s: round(mhz, 3) for s, mhz in fmax.items()},
+        seed=seed,
+        target_mhz=target_mhz,
+        critical_path=_critical_path(routed[seed]),
+        cycles=schedule.cycles,
+        macs=schedule.macs,
+        io_bytes=(program.tensor(program.input).bytes, program.tensor(program.output).bytes),
+        rom_bytes=schedule.rom_bytes,
+        activation_bytes=schedule.activation_bytes,
+        versions=versions(),
+    )
+
+
+def _resources(
+    routed: Mapping[str, Any], *, board: Board, flow: Flow, cells: Mapping[str, int]
+) -> dict[str, Resource]:
+    packed = {
+        name: routed["utilization"].get(key, {}).get("used", 0)
+        for name, key in flow.utilization.items()
+    }
+    used = {**cells, **packed}
+    return {
+        name: Resource(used=used[name], available=available)
+        for name, available in _available(board).items()
+    }
+
+
+def _fmax(routed: Mapping[str, Any]) -> float:
+    clocks = [clock["achieved"] for clock in routed["fmax"].values()]
+    if not clocks:
+        raise ToolError("nextpnr found no clock in the design, so it has no greatest frequency")
+    return float(min(clocks))
+
+
+def _critical_path(routed: Mapping[str, Any]) -> str:
+    """The slowest path between two registers, by the blocks at its ends, and its parts in ns."""
+    paths = [p for p in routed.get("critical_paths", []) if p["from"] == p["to"]]
+    if not paths:
+        return "unknown"
+    steps = paths[0]["path"]
+    logic = sum(step["delay"] for step in steps if step["type"] != "routing")
+    routing = sum(step["delay"] for step in steps if step["type"] == "routing")
+    return (
+        f"{steps[0]['from']['cell']} to {steps[-1]['to']['cell']}: "
+        f"{logic:.1f} ns logic, {routing:.1f} ns routing"
+    )
+
+
+def _check_timing(report: Report) -> None:
+    if report.met:
+        return
+    short = report.target_mhz - report.fmax_mhz
+    raise TimingError(
+        f"{report.network} reaches {report.fmax_mhz:.1f} MHz on {report.board}, "
+        f"{short:.1f} MHz less than the {report.target_mhz:.1f} MHz asked for; try more seeds "
+        f"(--seeds), fewer processing elements (--rows, --columns), or a slower clock "
+        f"(--clock {int(report.fmax_mhz * 0.98)})"
+    )

@@ -1,0 +1,260 @@
+"""The drain: from finished sums to bytes in activation memory."""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from shiftwork.hw import requantizer
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import DrainTag, descriptor_layout
+from shiftwork.hw.requantizer import Requantizer
+from shiftwork.hw.rom import Rom
+
+START_LATENCY = 1
+"""Cycles from ``captured`` to the first step."""
+WRITE_LATENCY = requantizer.LATENCY + 1
+"""Enabled cycles from a step to the write request of its word."""
+PLANES = 4
+"""Bytes of an accumulator."""
+
+
+class Drain(wiring.Component):
+    """Steps through the values of a finished tile, requantizes, packs and writes them.
+
+    A step takes one value a lane; with raw accumulators four steps take its four bytes. Only
+    values that exist are visited up to the last row and channel of the tile. Bytes are collected
+    to words; a word that cannot be written holds the whole drain.
+
+    Latency: ``WRITE_LATENCY`` enabled cycles from a step to its write request. Flow control:
+    ``write_ready`` holds the drain; the schedule guarantees that it is done in time.
+
+    Parameters:
+        config: the array's configuration.
+        parameters: the words of the parameter ROM.
+
+    Members:
+        layer: the layer's descriptor.
+        origin: address of the layer's output.
+        start: begin a layer.
+        captured: the sums of a tile and group are complete from the next cycle on.
+        sums: the values of the next step, one for each lane.
+        shift: move the drain chains to the next values.
+        write_enable, write_address, write_data, write_mask, write_ready: to activation memory.
+        done: the layer's last word is written in this cycle.
+    """
+
+    def __init__(self, *, config: ArrayConfig, parameters: Sequence[int]):
+        self.config = config
+        shape = config.shape
+        parameter_bits = config.accumulator_bits + config.shift_bits
+        self._rom = Rom(width=shape.lanes * parameter_bits, contents=parameters)
+        super().__init__(
+            {
+                "layer": In(descriptor_layout(config.fields)),
+                "origin": In(config.address_bits),
+                "start": In(1),
+                "captured": In(1),
+                "sums": In(signed(config.accumulator_bits)).array(shape.lanes),
+                "shift": Out(1),
+                "write_enable": Out(1),
+                "write_address": Out(config.address_bits),
+                "write_data": Out(8 * shape.word_bytes),
+                "write_mask": Out(shape.word_bytes),
+                "write_ready": In(1),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        enable, step = Signal(), Signal()
+        m.d.comb += enable.eq(~self.write_enable | self.write_ready)
+        tag, mask = self._add_counters(m, enable=enable, step=step)
+        tags = requantizer.tag_pipeline(m, enable, tag, requantizer.LATENCY)
+        masks = _delayed(m, enable, mask, requantizer.LATENCY)
+        data = self._add_lanes(m, enable=enable, plane=tags[1].plane)
+        self._add_packer(m, enable=enable, tag=tags[-1], mask=masks[-1], data=data)
+        return m
+
+    def _add_counters(self, m: Module, *, enable: Signal, step: Signal) -> tuple[Value, Signal]:
+        """Row, channel and byte within a tile; returns the tag and byte mask of the step."""
+        layer, shape = self.layer, self.config.shape
+        lanes, width = shape.lanes, shape.word_bytes
+        active = Signal()
+        row = Signal(max(1, ceil_log2(shape.rows)))
+        place = Signal(range(max(shape.columns, width) // lanes))
+        plane = Signal(2)
+        group, tile = Signal.like(layer.groups), Signal.like(layer.tiles)
+        parameter = Signal.like(self._rom.address)
+        group_parameter = Signal.like(self._rom.address)
+        last_group, last_tile, last_row, last_place = Signal(), Signal(), Signal(), Signal()
+        row_full, value_end, chunk_end = Signal(), Signal(), Signal()
+        channels = Signal(range(max(shape.columns, width) + 1))
+        full = Mux(layer.pool, width, shape.columns)
+        final_row = Mux(last_tile, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))
+        final_place = Mux(
+            last_group, layer.last_place, Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
+        )
+        m.d.comb += [
+            step.eq(active & enable),
+            last_group.eq(group == layer.groups),
+            last_tile.eq(tile == layer.tiles),
+            last_row.eq(row == final_row),
+            last_place.eq(place == final_place),
+            row_full.eq(place == Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)),
+            channels.eq(Mux(last_group, layer.last_channels, full)),
+            value_end.eq(~layer.raw | (plane == PLANES - 1)),
+            chunk_end.eq(value_end & last_row & last_place),
+            self.shift.eq(step & value_end),
+        ]
+        with m.If(step):
+            m.d.sync += plane.eq(Mux(layer.raw, plane + 1, 0))
+            with m.If(value_end):
+                m.d.sync += place.eq(place + 1)
+                with m.If(~layer.pool):
+                    m.d.sync += parameter.eq(parameter + 1)
+                with m.If(row_full):
+                    m.d.sync += [place.eq(0), row.eq(row + 1), parameter.eq(group_parameter)]
+            with m.If(chunk_end):
+                m.d.sync += [active.eq(0), place.eq(0), row.eq(0), group.eq(group + 1)]
+                with m.If(~layer.pool):
+                    m.d.sync += [
+                        parameter.eq(group_parameter + shape.columns // lanes),
+                        group_parameter.eq(group_parameter + shape.columns // lanes),
+                    ]
+                with m.If(last_group):
+                    m.d.sync += [
+                        group.eq(0),
+                        tile.eq(tile + 1),
+                        parameter.eq(layer.parameter_base),
+                        group_parameter.eq(layer.parameter_base),
+                    ]
+        with m.If(self.captured):
+            m.d.sync += active.eq(1)
+        with m.If(self.start):
+            m.d.sync += [
+                tile.eq(0),
+                parameter.eq(layer.parameter_base),
+                group_parameter.eq(layer.parameter_base),
+            ]
+        m.d.comb += [self._rom.address.eq(parameter), self._rom.enable.eq(enable)]
+
+        exists, word_full = Signal(lanes), Signal()
+        m.d.comb += exists.eq(Cat(step & (place * lanes + q < channels) for q in range(lanes)))
+        slots = width // lanes
+        m.d.comb += word_full.eq(layer.raw | (place % slots == slots - 1) | last_place)
+        tag = Signal(DrainTag)
+        m.d.comb += [
+            tag.emit.eq(exists[0] & word_full),
+            tag.row_end.eq(step & value_end & row_full),
+            tag.chunk_end.eq(step & chunk_end),
+            tag.tile_end.eq(step & chunk_end & last_group),
+            tag.layer_end.eq(step & chunk_end & last_group & last_tile),
+            tag.plane.eq(plane),
+        ]
+        return tag, exists
+
+    def _add_lanes(self, m: Module, *, enable: Signal, plane: Value) -> Value:
+        """A requantizer for each lane; returns the bytes of a step."""
+        layer, bits = self.layer, self.config.accumulator_bits
+        m.submodules.parameter_rom = self._rom
+        results = []
+        for q in range(self.config.shape.lanes):
+            m.submodules[f"requantizer_{q}"] = lane = Requantizer(config=self.config)
+            word = self._rom.data.word_select(q, bits + self.config.shift_bits)
+            m.d.comb += [
+                lane.enable.eq(enable),
+                lane.sum.eq(self.sums[q]),
+                lane.bias.eq(word[:bits].as_signed()),
+                lane.shift.eq(word[bits:]),
+                lane.plane.eq(plane),
+                lane.lo.eq(layer.lo),
+                lane.hi.eq(layer.hi),
+                lane.raw.eq(layer.raw),
+                lane.flip.eq(layer.flip),
+            ]
+            results.append(lane.byte)
+        return Cat(results)
+
+    def _add_packer(
+        self, m: Module, *, enable: Signal, tag: Value, mask: Value, data: Value
+    ) -> None:
+        """Collects the lanes' bytes to words and addresses them."""
+        layer, shape = self.layer, self.config.shape
+        lanes, width = shape.lanes, shape.word_bytes
+        slots = width // lanes
+        slot = Signal(range(slots))
+        pending, final = Signal(), Signal()
+        write_data = Signal(8 * width, reset_less=True)
+        write_mask = Signal(width, reset_less=True)
+        write_address = Signal(self.config.address_bits, reset_less=True)
+        m.d.comb += [
+            self.write_enable.eq(pending),
+            self.write_data.eq(write_data),
+            self.write_mask.eq(write_mask),
+            self.write_address.eq(write_address),
+            self.done.eq(pending & final & self.write_ready),
+        ]
+        cursor = self._add_cursor(m, enable=enable, tag=tag)
+        with m.If(enable):
+            m.d.sync += [pending.eq(tag.emit), final.eq(tag.layer_end)]
+            with m.If(tag.emit):
+                m.d.sync += [write_address.eq(cursor), slot.eq(0)]
+            with m.If(mask.any()):
+                with m.If(~tag.emit):
+                    m.d.sync += slot.eq(slot + 1)
+                with m.If(slot == 0):
+                    m.d.sync += write_mask.eq(0)
+                with m.Switch(slot):
+                    for s in range(slots):
+                        with m.Case(s):
+                            m.d.sync += [
+                                write_data[8 * lanes * s : 8 * lanes * (s + 1)].eq(data),
+                                write_mask[lanes * s : lanes * (s + 1)].eq(mask),
+                            ]
+
+    def _add_cursor(self, m: Module, *, enable: Signal, tag: Value) -> Signal:
+        """Address of the next word; walks words, rows, groups and tiles with the tags."""
+        layer, shape = self.layer, self.config.shape
+        bits = self.config.address_bits
+        cursor, value = Signal(bits), Signal(bits)
+        row, group, tile = Signal(bits), Signal(bits), Signal(bits)
+        next_row, next_group, next_tile = Signal(bits), Signal(bits), Signal(bits)
+        step = Mux(layer.raw, shape.lanes, shape.word_bytes)
+        m.d.comb += [
+            next_row.eq(row + layer.pixel_step),
+            next_group.eq(group + Mux(layer.pool, shape.word_bytes, shape.columns)),
+            next_tile.eq(tile + layer.tile_step),
+        ]
+
+        def move(target: Value, *registers: Signal) -> list:
+            return [register.eq(target) for register in (cursor, value, *registers)]
+
+        with m.If(enable):
+            with m.If(tag.emit):
+                m.d.sync += move(value + step)
+                with m.If(layer.raw & (tag.plane != PLANES - 1)):
+                    m.d.sync += [cursor.eq(cursor + layer.plane_step), value.eq(value)]
+            with m.If(tag.row_end):
+                m.d.sync += move(next_row, row)
+            with m.If(tag.chunk_end):
+                m.d.sync += move(next_group, row, group)
+            with m.If(tag.tile_end):
+                m.d.sync += move(next_tile, row, group, tile)
+        with m.If(self.start):
+            m.d.sync += move(self.origin, row, group, tile)
+        return cursor
+
+
+def _delayed(m: Module, enable: Signal, value: Signal, depth: int) -> list[Signal]:
+    """``value`` delayed by 1 to ``depth`` enabled cycles."""
+    stages: list[Signal] = []
+    for index in range(depth):
+        stage = Signal.like(value, name=f"mask_{index + 1}")
+        with m.If(enable):
+            m.d.sync += stage.eq(stages[-1] if stages else value)
+        stages.append(stage)
+    return stages

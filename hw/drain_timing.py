@@ -1,0 +1,99 @@
+"""How long tiles take to drain, cycle by cycle; mirrors ``shiftwork.hw.drain``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shiftwork.hw.drain import PLANES, WRITE_LATENCY
+
+Reads = Callable[[int], bool]
+"""Whether the memory is read in a cycle, so that a single port cannot write."""
+
+Pipeline = tuple[bool, ...]
+"""For each stage behind the step, the first stage first: does it hold the end of a word?"""
+
+EMPTY: Pipeline = (False,) * WRITE_LATENCY
+
+
+@dataclass(frozen=True)
+class DrainWork:
+    """The steps of one tile and channel group.
+
+    Attributes:
+        writes: for each step, whether it completes a word.
+    """
+
+    writes: tuple[bool, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of steps; the last one always completes a word."""
+        return len(self.writes)
+
+
+def drain_work(
+    *, rows: int, channels: int, places: int, lanes: int, word_bytes: int, raw: bool
+) -> DrainWork:
+    """The steps for ``rows`` valid rows of ``channels`` valid channels.
+
+    Args:
+        rows, channels: that exist in this tile and group.
+        places: steps of a whole row: ``columns / lanes``, or ``word_bytes / lanes`` for pooling.
+        lanes, word_bytes: of the array.
+        raw: accumulators: four steps a value, each of them a word.
+    """
+    slots = word_bytes // lanes
+    used = -(-channels // lanes)
+    planes = PLANES if raw else 1
+    writes = []
+    for row in range(rows):
+        for place in range(used if row == rows - 1 else places):
+            full = raw or place % slots == slots - 1 or place == used - 1
+            writes += [place < used and full] * planes
+    return DrainWork(tuple(writes))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What happens from a tile's first step to that of the next.
+
+    Attributes:
+        last_step: cycle of the tile's last step; None if it does not come in time.
+        pipeline: the pipeline's state at the end.
+    """
+
+    last_step: int | None
+    pipeline: Pipeline
+
+
+def run_interval(
+    work: DrainWork, pipeline: Pipeline, start: int, length: int, reads: Reads
+) -> Interval:
+    """Steps through ``length`` cycles from ``start``, when the first step of ``work`` is due."""
+    done, last_step = 0, None
+    for cycle in range(start, start + length):
+        if pipeline[-1] and reads(cycle):
+            continue
+        completes = done < work.steps and work.writes[done]
+        done += 1
+        if done == work.steps:
+            last_step = cycle
+        pipeline = (completes, *pipeline[:-1])
+    return Interval(last_step, pipeline)
+
+
+def last_write(work: DrainWork, pipeline: Pipeline, start: int, reads: Reads | None) -> int:
+    """Cycle in which the last word of ``work`` is written; its first step is due at ``start``.
+
+    Args:
+        reads: None where the memory has a write port of its own.
+    """
+    if reads is None:
+        return start + work.steps - 1 + WRITE_LATENCY
+    cycle = start
+    for enabled in range(work.steps + WRITE_LATENCY):
+        while pipeline[-1] and reads(cycle):
+            cycle += 1
+        completes = enabled < work.steps and work.writes[enabled]
+        pipeline = (completes, *pipeline[:-1])
+        cycle += 1
+    return cycle - 1

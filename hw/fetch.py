@@ -1,0 +1,298 @@
+"""The fetch unit: walks a layer's windows and feeds the rows of the array."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2, exact_log2
+
+from shiftwork.hw.activation_memory import READ_LATENCY
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import FetchToken, descriptor_layout
+
+ADDRESS_STAGES = 2
+ROW_LATENCY = ADDRESS_STAGES + READ_LATENCY + 1
+"""Cycles from a turn to the word in the row's register."""
+TOKEN_LATENCY = ROW_LATENCY - 2
+"""Cycles from a turn to its token: the weight's way to the operand register is two longer."""
+
+
+class Fetch(wiring.Component):
+    """Walks tiles, channel groups, kernel lines and runs; one memory word a turn.
+
+    A run is a contiguous piece of a window: ``kw * c_in`` bytes, or ``c_in`` where the window is
+    dilated. The rows of the array take turns to fetch a word of their own pixel's run, and the
+    turn is the skew that the array needs. A word lasts as many cycles as it has bytes, but no
+    fewer than there are rows. Bytes outside the feature map are replaced by the border value.
+    For pooling only row 0 fetches, one word of neighbouring channels a cycle.
+
+    Latency: ``ROW_LATENCY`` cycles from a turn to the row's register, ``TOKEN_LATENCY`` to its
+    token. Flow control: ``start`` begins a layer, ``done`` is high with its last cycle; nothing
+    stalls in between.
+
+    Parameters:
+        config: the array's configuration.
+
+    Members:
+        layer: the layer's descriptor, stable from ``start`` to the end of the layer.
+        origin: address of the first window, the input buffer's offset included.
+        start, done: begin and end of a layer's turns.
+        read_enable, read_address, read_data: to the activation memory.
+        token: of the byte that stands in row 0 two cycles later.
+        rows: for each row its current byte.
+        word: the last word that row 0 fetched, for pooling.
+    """
+
+    def __init__(self, *, config: ArrayConfig):
+        self.config = config
+        shape = config.shape
+        super().__init__(
+            {
+                "layer": In(descriptor_layout(config.fields)),
+                "origin": In(config.address_bits),
+                "start": In(1),
+                "done": Out(1),
+                "read_enable": Out(1),
+                "read_address": Out(config.address_bits),
+                "read_data": In(8 * shape.word_bytes),
+                "token": Out(FetchToken),
+                "rows": Out(signed(8)).array(shape.rows),
+                "word": Out(8 * shape.word_bytes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer, shape = self.layer, self.config.shape
+        turn = Signal(ceil_log2(shape.full_word_cycles + 1))
+        issue = Signal()
+        fresh = Signal()
+        first_group = Signal()
+        window = self._add_counters(m, turn=turn, issue=issue, fresh=fresh, first_group=first_group)
+        pixel = self._add_pixels(m, issue=issue, generate=fresh & first_group)
+        self._add_address(m, issue=issue, turn=turn, window=window, pixel=pixel)
+        return m
+
+    def _position_layout(self) -> data.StructLayout:
+        """A window's place: address of its line, byte position in the line, line number."""
+        return data.StructLayout(
+            {
+                "line": unsigned(self.config.address_bits),
+                "x": signed(self.config.x_bits),
+                "y": signed(self.config.y_bits),
+            }
+        )
+
+    def _add_counters(
+        self, m: Module, *, turn: Signal, issue: Signal, fresh: Signal, first_group: Signal
+    ) -> data.View:
+        """The nested counters, outermost last; returns the offset within the window."""
+        layer, width = self.layer, self.config.shape.word_bytes
+        running, padding = Signal(), Signal()
+        word = Signal.like(layer.run_words)
+        run_x = Signal.like(layer.runs_x)
+        run_y = Signal.like(layer.runs_y)
+        group = Signal.like(layer.groups)
+        tile = Signal.like(layer.tiles)
+        pad = Signal.like(layer.chunk_pad)
+
+        last_word, turn_last, run_last, line_last = Signal(), Signal(), Signal(), Signal()
+        window_last, chunk_last = Signal(), Signal()
+        last_bytes = Signal(ceil_log2(width + 1))
+        m.d.comb += [
+            last_word.eq(word == layer.run_words),
+            turn_last.eq(
+                turn
+                == Mux(last_word, layer.last_cycles, self.config.shape.full_word_cycles - 1)
+            ),
+            run_last.eq(turn_last & last_word),
+            line_last.eq(run_last & (run_x == layer.runs_x)),
+            window_last.eq(line_last & (run_y == layer.runs_y)),
+            chunk_last.eq(
+                Mux(padding, pad == layer.chunk_pad, window_last & (layer.chunk_pad == 0))
+            ),
+            first_group.eq(group == 0),
+            issue.eq(
+                running & ~padding & Mux(layer.pool, turn == 0, turn < self.config.shape.rows)
+            ),
+            last_bytes.eq(Mux(last_word, layer.last_bytes, width)),
+            self.done.eq(
+                running & chunk_last & (group == layer.groups) & (tile == layer.tiles)
+            ),
+        ]
+
+        window = Signal(self._position_layout())
+        run_start = Signal(signed(self.config.x_bits))
+        group_start = Signal(signed(self.config.x_bits))
+        next_group = Signal(signed(self.config.x_bits))
+        m.d.comb += next_group.eq(
+            Mux(group == layer.groups, 0, Mux(layer.pool, group_start + width, 0))
+        )
+
+        with m.If(running & ~padding):
+            m.d.sync += turn.eq(turn + 1)
+            with m.If(turn_last):
+                m.d.sync += [
+                    turn.eq(0),
+                    fresh.eq(0),
+                    word.eq(word + 1),
+                    window.x.eq(window.x + width),
+                ]
+            with m.If(run_last):
+                m.d.sync += [
+                    word.eq(0),
+                    run_x.eq(run_x + 1),
+                    run_start.eq(run_start + layer.run_step),
+                    window.x.eq(run_start + layer.run_step),
+                ]
+            with m.If(line_last):
+                m.d.sync += [
+                    run_x.eq(0),
+                    run_y.eq(run_y + 1),
+                    run_start.eq(group_start),
+                    window.x.eq(group_start),
+                    window.line.eq(window.line + layer.line_run_step),
+                    window.y.eq(window.y + layer.y_run_step),
+                ]
+            with m.If(window_last):
+                m.d.sync += [padding.eq(layer.chunk_pad != 0), pad.eq(1), run_y.eq(0)]
+        with m.If(running & padding):
+            m.d.sync += [pad.eq(pad + 1)]
+        with m.If(running & chunk_last):
+            m.d.sync += [
+                padding.eq(0),
+                fresh.eq(1),
+                window.line.eq(0),
+                window.y.eq(0),
+                window.x.eq(next_group),
+                run_start.eq(next_group),
+                group_start.eq(next_group),
+                group.eq(group + 1),
+            ]
+            with m.If(group == layer.groups):
+                m.d.sync += [group.eq(0), tile.eq(tile + 1)]
+        with m.If(self.done):
+            m.d.sync += running.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                running.eq(1),
+                fresh.eq(1),
+                tile.eq(0),
+                window.eq(0),
+                run_start.eq(0),
+                group_start.eq(0),
+            ]
+        self._add_token(
+            m,
+            valid=running & ~padding & (turn < last_bytes),
+            first=fresh & (turn == 0),
+            start=fresh & (turn == 0) & first_group,
+            last=last_word
+            & (run_x == layer.runs_x)
+            & (run_y == layer.runs_y)
+            & (turn == last_bytes - 1),
+        )
+        return window
+
+    def _add_token(self, m: Module, **members: object) -> None:
+        stages = [Signal(FetchToken, name=f"token_{i}") for i in range(TOKEN_LATENCY)]
+        for name, value in members.items():
+            m.d.sync += stages[0][name].eq(value)
+        for before, after in zip(stages, stages[1:], strict=False):
+            m.d.sync += after.eq(before)
+        m.d.comb += self.token.eq(stages[-1])
+
+    def _add_pixels(self, m: Module, *, issue: Signal, generate: Signal) -> data.View:
+        """Windows in raster order; each row keeps its own in a ring that turns with the turns."""
+        layer, rows = self.layer, self.config.shape.rows
+        layout = self._position_layout()
+        following = Signal(layout)
+        line_start = Signal(self.config.address_bits)
+        column = Signal.like(layer.out_width)
+        ring = [Signal(layout, name=f"row_{r}") for r in range(rows)]
+        current = Signal(layout)
+        m.d.comb += current.eq(Mux(generate, following, ring[0]))
+        with m.If(issue):
+            for r in range(rows - 1):
+                m.d.sync += ring[r].eq(ring[r + 1])
+            m.d.sync += ring[-1].eq(current)
+            with m.If(layer.pool):
+                m.d.sync += ring[0].eq(current)
+        with m.If(issue & generate):
+            m.d.sync += [column.eq(column + 1), following.x.eq(following.x + layer.x_step)]
+            with m.If(column == layer.out_width):
+                m.d.sync += [
+                    column.eq(0),
+                    following.x.eq(layer.x_first),
+                    following.line.eq(following.line + layer.line_step),
+                    following.y.eq(following.y + layer.y_step),
+                ]
+        with m.If(self.start):
+            m.d.sync += [
+                column.eq(0),
+                following.line.eq(self.origin),
+                following.x.eq(layer.x_first),
+                following.y.eq(layer.y_first),
+            ]
+        return current
+
+    def _add_address(
+        self, m: Module, *, issue: Signal, turn: Signal, window: data.View, pixel: data.View
+    ) -> None:
+        """Adds, reads, masks, and loads the row's register, one stage each."""
+        layer, shape = self.layer, self.config.shape
+        width = shape.word_bytes
+        place = Signal(self._position_layout())
+        m.d.sync += [
+            place.line.eq(pixel.line + window.line),
+            place.x.eq(pixel.x + window.x),
+            place.y.eq(pixel.y + window.y),
+        ]
+        address = Signal(self.config.address_bits)
+        inside = Signal(width)
+        m.d.sync += [
+            address.eq(place.line + place.x),
+            inside.eq(self._inside(m, place)),
+        ]
+        m.d.comb += self.read_address.eq(address)
+
+        valid, row = issue, turn
+        for stage in range(ADDRESS_STAGES + READ_LATENCY):
+            next_valid = Signal(name=f"valid_{stage}")
+            next_row = Signal(max(1, ceil_log2(shape.rows)), name=f"row_of_{stage}")
+            m.d.sync += [next_valid.eq(valid), next_row.eq(row)]
+            valid, row = next_valid, next_row
+            if stage == ADDRESS_STAGES - 1:
+                m.d.comb += self.read_enable.eq(valid)
+        keep = Signal(width)
+        m.d.sync += keep.eq(inside)
+        masked = Cat(
+            Mux(keep[i], self.read_data.word_select(i, 8), layer.border) for i in range(width)
+        )
+        for r in range(shape.rows):
+            word = Signal(8 * width, name=f"word_{r}", reset_less=True)
+            m.d.sync += word.eq(word[8:])
+            with m.If(valid & (row == r)):
+                m.d.sync += word.eq(masked)
+            m.d.comb += self.rows[r].eq(word[:8].as_signed())
+            if r == 0:
+                m.d.comb += self.word.eq(word)
+
+    def _inside(self, m: Module, place: data.View) -> Signal:
+        """A bit for each byte of the word: does it lie inside the feature map?"""
+        layer, width = self.layer, self.config.shape.word_bytes
+        offset_bits = exact_log2(width)
+        left = Signal(signed(self.config.x_bits + 1))
+        line_inside, near, all_left, some_left = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            left.eq(layer.row_bytes - place.x),
+            line_inside.eq((place.y >= 0) & (place.y < layer.height)),
+            near.eq(place.x[offset_bits:].all()),
+            some_left.eq(left > 0),
+            all_left.eq(some_left & left[offset_bits:].any()),
+        ]
+        inside = Signal(width)
+        for i in range(width):
+            begun = (place.x >= 0) | (near & (place.x[:offset_bits] >= width - i))
+            not_ended = all_left | (some_left & (left[:offset_bits] > i))
+            m.d.comb += inside[i].eq(line_inside & begun & not_ended)
+        return inside

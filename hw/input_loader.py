@@ -1,0 +1,89 @@
+"""From the input stream into activation memory."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import descriptor_layout
+
+
+class InputLoader(wiring.Component):
+    """Writes frames from a byte stream into two buffers by turns.
+
+    A byte is taken when memory has a free write slot and the buffer is not waiting to be
+    computed. Unsigned bytes are stored with their top bit flipped.
+
+    Latency: a byte is in memory one cycle after its transfer. Flow control: ``i`` is a
+    valid/ready stream; ``full`` and ``release`` hand a buffer over and back.
+
+    Parameters:
+        config: the array's configuration.
+
+    Members:
+        header: the descriptor of the network's streams; loading begins with ``enable``.
+        enable: the header is valid.
+        i: bytes of the frames, in NHWC order.
+        write_enable, write_address, write_data, write_ready: to activation memory, one byte.
+        full: the buffer that is to be computed next holds a whole frame.
+        second: that buffer is the second one.
+        release: that buffer is free again.
+    """
+
+    def __init__(self, *, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "header": In(descriptor_layout(config.header_fields)),
+                "enable": In(1),
+                "i": In(stream.Signature(8)),
+                "write_enable": Out(1),
+                "write_address": Out(config.address_bits),
+                "write_data": Out(8),
+                "write_ready": In(1),
+                "full": Out(1),
+                "second": Out(1),
+                "release": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        header = self.header
+        count = Signal.like(header.input_last)
+        address = Signal(self.config.address_bits)
+        load_second, compute_second = Signal(), Signal()
+        full = Signal(2)
+        at_start = Signal(init=1)
+        base = Mux(load_second, header.input_second, header.input_first)
+        accepting = Signal()
+        m.d.comb += [
+            accepting.eq(self.enable & ~full.bit_select(load_second, 1)),
+            self.write_enable.eq(self.i.valid & accepting),
+            self.i.ready.eq(self.write_ready & accepting),
+            self.write_address.eq(Mux(at_start, base, address)),
+            self.write_data.eq(
+                Cat(self.i.payload[:7], self.i.payload[7] ^ header.input_flip)
+            ),
+            self.full.eq(full.bit_select(compute_second, 1)),
+            self.second.eq(compute_second),
+        ]
+        with m.If(self.release):
+            m.d.sync += [
+                full.bit_select(compute_second, 1).eq(0),
+                compute_second.eq(~compute_second),
+            ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                address.eq(self.write_address + 1),
+                count.eq(count + 1),
+                at_start.eq(0),
+            ]
+            with m.If(count == header.input_last):
+                m.d.sync += [
+                    count.eq(0),
+                    at_start.eq(1),
+                    full.bit_select(load_second, 1).eq(1),
+                    load_second.eq(~load_second),
+                ]
+        return m

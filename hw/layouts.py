@@ -1,0 +1,65 @@
+"""Layouts of the signals that travel between blocks."""
+
+from amaranth import signed, unsigned
+from amaranth.lib import data
+
+PROGRAM_WORD_BITS = 32
+
+
+class Token(data.Struct):
+    """Control that travels through the array with its data."""
+
+    valid: 1
+    last: 1
+
+
+class FetchToken(data.Struct):
+    """Control that leaves the fetch unit, one for each byte that enters row 0.
+
+    ``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product.
+    """
+
+    valid: 1
+    start: 1
+    first: 1
+    last: 1
+
+
+class DrainTag(data.Struct):
+    """What a value needs to find its place in memory; travels with it through the requantizer."""
+
+    emit: 1
+    row_end: 1
+    chunk_end: 1
+    tile_end: 1
+    layer_end: 1
+    plane: 2
+
+
+def descriptor_layout(fields: tuple[tuple[str, int, bool], ...]) -> data.StructLayout:
+    """The layout of a descriptor, padded to whole program words."""
+    members = {name: signed(width) if sign else unsigned(width) for name, width, sign in fields}
+    bits = sum(width for _, width, _ in fields)
+    padding = -bits % PROGRAM_WORD_BITS
+    if padding:
+        members["padding"] = unsigned(padding)
+    return data.StructLayout(members)
+
+
+def descriptor_words(fields: tuple[tuple[str, int, bool], ...]) -> int:
+    """Program words that a descriptor takes."""
+    return -(-sum(width for _, width, _ in fields) // PROGRAM_WORD_BITS)
+
+
+def pack_descriptor(
+    fields: tuple[tuple[str, int, bool], ...], values: dict[str, int]
+) -> tuple[int, ...]:
+    """The program words of a descriptor, the first field in the lowest bits."""
+    bits, position = 0, 0
+    for name, width, _ in fields:
+        bits |= (values[name] & ((1 << width) - 1)) << position
+        position += width
+    mask = (1 << PROGRAM_WORD_BITS) - 1
+    return tuple(
+        bits >> (PROGRAM_WORD_BITS * i) & mask for i in range(descriptor_words(fields))
+    )

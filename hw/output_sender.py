@@ -1,0 +1,109 @@
+"""From activation memory to the output stream."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.drain import PLANES
+from shiftwork.hw.layouts import descriptor_layout
+
+BUFFERED_BYTES = 4
+
+
+class OutputSender(wiring.Component):
+    """Sends finished frames from two buffers by turns as a byte stream.
+
+    Accumulators lie in four byte planes in memory and leave as little-endian 32-bit words.
+    Unsigned bytes get their top bit back.
+
+    Latency: the first byte is valid 3 cycles after its read was granted. Flow control: ``o`` is a
+    valid/ready stream; reads wait for ``read_ready``; ``free`` and ``finish`` hand a buffer over.
+
+    Parameters:
+        config: the array's configuration.
+
+    Members:
+        header: the descriptor of the network's streams.
+        finish: the buffer that was computed holds a whole frame.
+        free: the buffer that is to be written next is empty.
+        second: that buffer is the second one.
+        read_enable, read_address, read_ready, read_data: from activation memory, one byte.
+        o: the bytes of the results, in NHWC order.
+    """
+
+    def __init__(self, *, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "header": In(descriptor_layout(config.header_fields)),
+                "finish": In(1),
+                "free": Out(1),
+                "second": Out(1),
+                "read_enable": Out(1),
+                "read_address": Out(config.address_bits),
+                "read_ready": In(1),
+                "read_data": In(8),
+                "o": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        header, bits = self.header, self.config.address_bits
+        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=8, depth=BUFFERED_BYTES)
+        full = Signal(2)
+        send_second, compute_second = Signal(), Signal()
+        element = Signal.like(header.output_last)
+        plane = Signal(ceil_log2(PLANES))
+        address, value_address = Signal(bits), Signal(bits)
+        reading, arriving = Signal(), Signal()
+        credits = Signal(range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES)
+        granted, value_end, popped = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.free.eq(~full.bit_select(compute_second, 1)),
+            self.second.eq(compute_second),
+            self.read_enable.eq(reading & (credits != 0)),
+            self.read_address.eq(address),
+            granted.eq(self.read_enable & self.read_ready),
+            value_end.eq(~header.output_raw | (plane == PLANES - 1)),
+            buffer.w_en.eq(arriving),
+            buffer.w_data.eq(Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)),
+            self.o.valid.eq(buffer.r_rdy),
+            self.o.payload.eq(buffer.r_data),
+            buffer.r_en.eq(self.o.ready),
+            popped.eq(self.o.valid & self.o.ready),
+        ]
+        m.d.sync += [arriving.eq(granted), credits.eq(credits + popped - granted)]
+        with m.If(self.finish):
+            m.d.sync += [
+                full.bit_select(compute_second, 1).eq(1),
+                compute_second.eq(~compute_second),
+            ]
+        base = Signal(bits)
+        m.d.comb += base.eq(Mux(send_second, header.output_second, header.output_first))
+        with m.If(~reading & full.bit_select(send_second, 1)):
+            m.d.sync += [
+                reading.eq(1),
+                element.eq(0),
+                plane.eq(0),
+                address.eq(base),
+                value_address.eq(base),
+            ]
+        with m.If(granted):
+            m.d.sync += [plane.eq(plane + 1), address.eq(address + header.output_plane_step)]
+            with m.If(value_end):
+                m.d.sync += [
+                    plane.eq(0),
+                    element.eq(element + 1),
+                    address.eq(value_address + 1),
+                    value_address.eq(value_address + 1),
+                ]
+            with m.If(value_end & (element == header.output_last)):
+                m.d.sync += [
+                    reading.eq(0),
+                    full.bit_select(send_second, 1).eq(0),
+                    send_second.eq(~send_second),
+                ]
+        return m

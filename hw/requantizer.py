@@ -1,0 +1,91 @@
+"""Bias, shift, clip: from accumulators to stored bytes."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import DrainTag
+
+LATENCY = 4
+"""Enabled cycles from ``sum`` to ``byte``; bias and shift follow the sum by one."""
+
+
+class Requantizer(wiring.Component):
+    """One lane: ``clip((sum + bias) >> shift, lo, hi)``, as in ``shiftwork.sim.golden.requantize``.
+
+    The rounding constant and the correction of flipped inputs are part of the bias. With ``raw``
+    the byte ``plane`` of the sign-extended accumulator comes out instead. With ``flip`` the top
+    bit of the result is inverted: an unsigned byte as it is stored.
+
+    Latency: 4 enabled cycles. Flow control: ``enable`` holds the whole pipeline.
+
+    Parameters:
+        config: the array's configuration.
+
+    Members:
+        enable: the pipeline moves on at the end of this cycle.
+        sum: an accumulator.
+        bias, shift: of its channel, one enabled cycle later; ``shift`` is on top of ``shift_base``.
+        plane: which byte of the accumulator ``raw`` takes, one enabled cycle after the bias.
+        lo, hi, raw, flip: of the layer.
+        byte: the stored result.
+    """
+
+    def __init__(self, *, config: ArrayConfig):
+        self.config = config
+        super().__init__(
+            {
+                "enable": In(1),
+                "sum": In(signed(config.accumulator_bits)),
+                "bias": In(signed(config.accumulator_bits)),
+                "shift": In(unsigned(config.shift_bits)),
+                "plane": In(2),
+                "lo": In(signed(9)),
+                "hi": In(signed(9)),
+                "raw": In(1),
+                "flip": In(1),
+                "byte": Out(8),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits, base = self.config.accumulator_bits, self.config.shift_base
+        total = Signal(signed(bits), reset_less=True)
+        accumulator = Signal(signed(bits), reset_less=True)
+        shift = Signal(self.config.shift_bits, reset_less=True)
+        shifted = Signal(signed(max(bits - base, 9)), reset_less=True)
+        clipped = Signal(signed(9))
+        byte = Signal(8, reset_less=True)
+
+        word = Signal(32)
+        m.d.comb += [
+            word.eq(accumulator),
+            clipped.eq(
+                Mux(shifted < self.lo, self.lo, Mux(shifted > self.hi, self.hi, shifted))
+            ),
+            self.byte.eq(byte),
+        ]
+        with m.If(self.enable):
+            m.d.sync += [
+                total.eq(self.sum),
+                accumulator.eq(total + self.bias),
+                shift.eq(self.shift),
+                shifted.eq(
+                    Mux(self.raw, word.word_select(self.plane, 8), (accumulator >> base) >> shift)
+                ),
+                byte.eq(Mux(self.raw, shifted[:8], Cat(clipped[:7], clipped[7] ^ self.flip))),
+            ]
+        return m
+
+
+def tag_pipeline(m: Module, enable: Signal, tag: Signal, depth: int) -> list[Signal]:
+    """Copies of ``tag`` delayed by 1 to ``depth`` enabled cycles, beside a requantizer."""
+    stages: list[Signal] = []
+    for index in range(depth):
+        stage = Signal(DrainTag, name=f"tag_{index + 1}")
+        with m.If(enable):
+            m.d.sync += stage.eq(stages[-1] if stages else tag)
+        stages.append(stage)
+    return stages

@@ -1,0 +1,115 @@
+"""The sequencer: walks the program ROM, a layer at a time."""
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_layout, descriptor_words
+from shiftwork.hw.rom import Rom
+
+LOAD_OVERHEAD = 2
+"""Cycles beside one for each descriptor word, from the end of a layer to ``start`` of the next."""
+
+
+class Sequencer(wiring.Component):
+    """Loads the header after reset, then runs all layers for every frame.
+
+    The program ROM holds the header descriptor and one descriptor a layer. A descriptor is shifted
+    in word by word, then ``start`` begins the layer; ``layer_done`` ends it.
+
+    Latency: ``start`` comes ``descriptor_words + LOAD_OVERHEAD`` cycles after the frame or the
+    layer before. Flow control: a frame begins when ``frame_ready`` is high and then runs to its
+    end; ``busy`` is low for at least one cycle between frames.
+
+    Parameters:
+        config: the array's configuration.
+        program: the words of the program ROM.
+
+    Members:
+        header, header_valid: the descriptor of the network's streams.
+        layer: the descriptor of the running layer.
+        index: number of the running layer.
+        start: the layer begins.
+        layer_done: the layer's last word is written.
+        frame_ready: an input frame is complete and an output buffer is free.
+        frame_done: the last layer has ended.
+        busy: a frame is computed.
+    """
+
+    def __init__(self, *, config: ArrayConfig, program: Sequence[int]):
+        self.config = config
+        self._rom = Rom(width=PROGRAM_WORD_BITS, contents=program)
+        super().__init__(
+            {
+                "header": Out(descriptor_layout(config.header_fields)),
+                "header_valid": Out(1),
+                "layer": Out(descriptor_layout(config.fields)),
+                "index": Out(8),
+                "start": Out(1),
+                "layer_done": In(1),
+                "frame_ready": In(1),
+                "frame_done": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.program_rom = rom = self._rom
+        header_words = descriptor_words(self.config.header_fields)
+        layer_words = descriptor_words(self.config.fields)
+        header = Signal(header_words * PROGRAM_WORD_BITS, reset_less=True)
+        layer = Signal(layer_words * PROGRAM_WORD_BITS, reset_less=True)
+        address = Signal(max(1, ceil_log2(self.config.program_depth + 1)))
+        count = Signal(range(max(header_words, layer_words) + 1))
+        arriving = Signal()
+        m.d.comb += [
+            self.header.eq(header),
+            self.layer.eq(layer),
+            rom.address.eq(address),
+            rom.enable.eq(1),
+        ]
+
+        def shift_in(register: Signal) -> list:
+            return [register.eq(Cat(register[PROGRAM_WORD_BITS:], rom.data))]
+
+        def read_next() -> list:
+            return [address.eq(address + 1), count.eq(count + 1), arriving.eq(1)]
+
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.sync += read_next()
+                with m.If(arriving):
+                    m.d.sync += shift_in(header)
+                with m.If(count == header_words):
+                    m.d.sync += [address.eq(header_words), count.eq(0), arriving.eq(0)]
+                    m.next = "IDLE"
+            with m.State("IDLE"):
+                m.d.comb += self.header_valid.eq(1)
+                with m.If(self.frame_ready):
+                    m.next = "LOAD"
+            with m.State("LOAD"):
+                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1)]
+                m.d.sync += read_next()
+                with m.If(arriving):
+                    m.d.sync += shift_in(layer)
+                with m.If(count == layer_words):
+                    m.d.sync += [address.eq(address), count.eq(0), arriving.eq(0)]
+                    m.next = "START"
+            with m.State("START"):
+                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1), self.start.eq(1)]
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1)]
+                with m.If(self.layer_done):
+                    m.d.sync += self.index.eq(self.index + 1)
+                    m.next = "LOAD"
+                    with m.If(self.index == self.header.layers_last):
+                        m.d.comb += self.frame_done.eq(1)
+                        m.d.sync += [self.index.eq(0), address.eq(header_words)]
+                        m.next = "IDLE"
+        return m

@@ -1,0 +1,261 @@
+"""Reading an ONNX file: what can be wrong with the file itself, and its nodes as plain values."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import external_data_helper
+
+from shiftwork.errors import ModelError
+
+OLDEST_OPSET = 7
+MAX_FILE_BYTES = (1 << 31) - 1
+FLOAT_TYPES = frozenset(
+    {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.BFLOAT16,
+        onnx.TensorProto.DOUBLE,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNode:
+    """One ONNX node.
+
+    Attributes:
+        op: the operator, such as ``Conv``; with its domain where it is not ONNX's own.
+        name: unique within the model and never empty.
+        inputs, outputs: tensor names; an empty one is an optional tensor left out.
+        attributes: Python values; strings as ``str``.
+        proto: the node itself.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+    proto: Any
+
+    def input(self, index: int) -> str:
+        """The name of input ``index``; empty if it is left out."""
+        return self.inputs[index] if index < len(self.inputs) else ""
+
+    def error(self, text: str) -> ModelError:
+        """An error that names this node."""
+        return ModelError(f"node '{self.name}' ({self.op}) {text}")
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxInput:
+    """The network's input: ``batch`` is None where the model leaves it open."""
+
+    name: str
+    batch: int | None
+    sample_shape: tuple[int, ...]
+    is_float: bool
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A checked model with one input and one output."""
+
+    opset: int
+    nodes: tuple[OnnxNode, ...]
+    initializers: dict[str, Any]
+    input: OnnxInput
+    output: str
+    source: dict[str, str]
+
+
+def one_line(error: BaseException) -> str:
+    """The text of a foreign exception, in one line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, KeyError):
+        text = f"unknown entry {text}"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def read(path: Path) -> OnnxModel:
+    """Reads and checks ``path``.
+
+    Raises:
+        ModelError: if it is no valid ONNX file, or has an opset, inputs or outputs that are not
+            supported.
+    """
+    data = _read_bytes(path)
+    proto = _parse(path, data)
+    _check_opset(path, proto)
+    _check_graph(path, proto)
+    initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
+    source = _input(path, [i for i in proto.graph.input if i.name not in initializers])
+    _load_external_data(path, proto)
+    _check_rules(path, proto)
+    opset = _opset(proto)
+    return OnnxModel(
+        opset=opset,
+        nodes=_nodes(proto),
+        initializers=initializers,
+        input=source,
+        output=proto.graph.output[0].name,
+        source={
+            "format": "ONNX",
+            "file": path.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "opset": str(opset),
+            "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+        },
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path} is a directory; an ONNX file is needed")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ModelError(f"{path} has {size} bytes; an ONNX file has at most {MAX_FILE_BYTES}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {one_line(error)}") from error
+
+
+def _parse(path: Path, data: bytes) -> Any:
+    if data[4:8] == b"TFL3":
+        raise ModelError(f"{path} is a TFLite file; only ONNX models can be read")
+    try:
+        proto = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's DecodeError, whose module depends on its version
+        raise ModelError(
+            f"{path} is not an ONNX file, or is truncated or damaged ({one_line(error)})"
+        ) from error
+    if not proto.HasField("graph"):
+        raise ModelError(f"{path} is not an ONNX file, or is damaged: it holds no graph")
+    return proto
+
+
+def _opset(proto: Any) -> int:
+    versions = [entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")]
+    return int(versions[0]) if versions else 0
+
+
+def _check_opset(path: Path, proto: Any) -> None:
+    opset, newest = _opset(proto), onnx.defs.onnx_opset_version()
+    if not opset:
+        raise ModelError(f"{path} names no opset of ONNX: it is truncated or damaged")
+    if opset < OLDEST_OPSET:
+        raise ModelError(
+            f"{path} has the opset {opset}; {OLDEST_OPSET} to {newest} are supported; convert it "
+            "with onnx.version_converter"
+        )
+    if opset > newest:
+        raise ModelError(
+            f"{path} has the opset {opset}; onnx {onnx.__version__} knows {newest} at most: "
+            "update it with 'pip install -U onnx', or export the model with an older opset"
+        )
+
+
+def _load_external_data(path: Path, proto: Any) -> None:
+    tensors = [t for t in proto.graph.initializer if external_data_helper.uses_external_data(t)]
+    for tensor in tensors:
+        try:
+            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+        except Exception as error:  # missing files, refused paths and damaged entries alike
+            raise ModelError(
+                f"{path}: the external data of tensor '{tensor.name}' cannot be read "
+                f"({one_line(error)}); keep the data file beside the model"
+            ) from error
+
+
+def _check_graph(path: Path, proto: Any) -> None:
+    graph = proto.graph
+    if not graph.node:
+        raise ModelError(f"{path} holds a graph without nodes")
+    if proto.functions:
+        raise ModelError(
+            f"{path} defines functions of its own ({proto.functions[0].name}), which are not "
+            "supported; inline them with onnx.inliner.inline_local_functions"
+        )
+    if graph.sparse_initializer:
+        raise ModelError(
+            f"{path} has sparse weights ({graph.sparse_initializer[0].values.name}); only dense "
+            "ones are supported"
+        )
+    if len(graph.output) != 1:
+        names = ", ".join(output.name for output in graph.output)
+        raise ModelError(
+            f"{path} has {len(graph.output)} outputs ({names}); exactly one is supported"
+        )
+
+
+def _check_rules(path: Path, proto: Any) -> None:
+    # The checker insists on a declared shape of the output, which nothing here reads.
+    proto.graph.output[0].type.tensor_type.shape.SetInParent()
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # the checker's own type, and others for damaged models
+        raise ModelError(f"{path} is not a valid ONNX model: {one_line(error)}") from error
+
+
+def _nodes(proto: Any) -> tuple[OnnxNode, ...]:
+    taken: set[str] = set()
+    nodes = []
+    for index, node in enumerate(proto.graph.node):
+        op = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+        name = node.name or f"{node.op_type}_{index}"
+        while name in taken:
+            name += f"_{index}"
+        taken.add(name)
+        nodes.append(
+            OnnxNode(op, name, tuple(node.input), tuple(node.output), _attributes(node, name), node)
+        )
+    return tuple(nodes)
+
+
+def _attributes(node: Any, name: str) -> dict[str, Any]:
+    values = {}
+    for attribute in node.attribute:
+        if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            raise ModelError(
+                f"node '{name}' ({node.op_type}) holds a graph of its own; control flow is not "
+                "supported: export the model without it"
+            )
+        value = onnx.helper.get_attribute_value(attribute)
+        values[attribute.name] = value.decode() if isinstance(value, bytes) else value
+    return values
+
+
+def _input(path: Path, inputs: list[Any]) -> OnnxInput:
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise ModelError(f"{path} has {len(inputs)} inputs ({names}); exactly one is supported")
+    name, tensor = inputs[0].name, inputs[0].type.tensor_type
+    if not tensor.HasField("shape"):
+        raise ModelError(f"{path}: the input '{name}' has no shape; export it with a fixed one")
+    dims = list(tensor.shape.dim)
+    if len(dims) < 2:
+        raise ModelError(
+            f"{path}: the input '{name}' has {len(dims)} dimensions; at least two are needed, the "
+            "first of which counts the samples of a batch"
+        )
+    for axis, dim in enumerate(dims[1:], 1):
+        if dim.dim_value < 1:
+            raise ModelError(
+                f"{path}: the input '{name}' has the dynamic dimension "
+                f"'{dim.dim_param or '?'}' (axis {axis}); only the first, the batch, may be "
+                "dynamic: export the model with a fixed input size"
+            )
+    return OnnxInput(
+        name=name,
+        batch=dims[0].dim_value if dims[0].dim_value > 0 else None,
+        sample_shape=tuple(dim.dim_value for dim in dims[1:]),
+        is_float=tensor.elem_type in FLOAT_TYPES,
+    )

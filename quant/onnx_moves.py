@@ -1,0 +1,88 @@
+"""ONNX ops that leave the values of a tensor as they are, and only rearrange or name them anew."""
+
+import numpy as np
+
+from shiftwork.quant import onnx_views as views
+from shiftwork.quant.onnx_context import Handler, Importer
+from shiftwork.quant.onnx_file import FLOAT_TYPES, OnnxNode
+from shiftwork.quant.onnx_views import Indices, View
+
+
+def _move(node: OnnxNode, importer: Importer, order: Indices) -> None:
+    value = importer.builder.view(node, node.input(0)).value
+    importer.builder.views[node.outputs[0]] = View(value, order)
+
+
+def _order(node: OnnxNode, importer: Importer) -> Indices:
+    return importer.builder.view(node, node.input(0)).order
+
+
+def _identity(node: OnnxNode, importer: Importer) -> None:
+    _move(node, importer, _order(node, importer))
+
+
+def _dropout(node: OnnxNode, importer: Importer) -> None:
+    if node.input(2) and np.any(importer.constant(node, 2, "training_mode")):
+        raise node.error("is in training mode; export the model for inference")
+    _identity(node, importer)
+
+
+def _cast(node: OnnxNode, importer: Importer) -> None:
+    if node.attributes.get("to") not in FLOAT_TYPES:
+        raise node.error("casts features to integers; only casts to a float type are supported")
+    _identity(node, importer)
+
+
+def _reshape(node: OnnxNode, importer: Importer) -> None:
+    order = _order(node, importer)
+    target = [int(dim) for dim in importer.constant(node, 1, "shape").ravel()]
+    # Models exported for one batch size name it here; it stands for any number of samples.
+    if importer.builder.batch != 1 and target[:1] in ([1], [importer.declared_batch]):
+        target[0] = importer.builder.batch
+    try:
+        result = views.reshape(order, target, allow_zero=bool(node.attributes.get("allowzero", 0)))
+    except (ValueError, IndexError):
+        raise node.error(
+            f"cannot reshape {list(order.shape)} to {target}; the first axis must stay the batch"
+        ) from None
+    _move(node, importer, result)
+
+
+def _flatten(node: OnnxNode, importer: Importer) -> None:
+    _move(node, importer, views.flatten(_order(node, importer), node.attributes.get("axis", 1)))
+
+
+def _squeeze(node: OnnxNode, importer: Importer) -> None:
+    axes = importer.integers(node, "axes", 1)
+    _move(node, importer, views.squeeze(_order(node, importer), axes))
+
+
+def _unsqueeze(node: OnnxNode, importer: Importer) -> None:
+    axes = importer.integers(node, "axes", 1)
+    if axes is None:
+        raise node.error("lacks its axes")
+    _move(node, importer, views.unsqueeze(_order(node, importer), axes))
+
+
+def _transpose(node: OnnxNode, importer: Importer) -> None:
+    _move(node, importer, views.transpose(_order(node, importer), node.attributes.get("perm")))
+
+
+def _shape(node: OnnxNode, importer: Importer) -> None:
+    """The shape becomes a constant; that of the batch is the number of samples views have."""
+    shape = _order(node, importer).shape
+    start, end = node.attributes.get("start", 0), node.attributes.get("end", len(shape))
+    importer.constants[node.outputs[0]] = np.array(shape[start:end], np.int64)
+
+
+MOVES: dict[str, Handler] = {
+    "Cast": _cast,
+    "Dropout": _dropout,
+    "Flatten": _flatten,
+    "Identity": _identity,
+    "Reshape": _reshape,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+    "Unsqueeze": _unsqueeze,
+}
+SHAPES: dict[str, Handler] = {"Shape": _shape}

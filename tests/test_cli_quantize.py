@@ -1,0 +1,161 @@
+import json
+
+import numpy as np
+import pytest
+from onnx import helper
+from shiftwork.quant.program import Program
+
+from shiftwork import __main__
+
+KEYS = {"accuracy_float", "accuracy_int8", "agreement", "layers", "program", "evaluated_on"}
+LAYER_KEYS = {"name", "op", "sqnr_db", "shift_min", "shift_max", "accumulator_bits"}
+
+
+@pytest.fixture
+def model(write_onnx):
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
+    ]
+    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
+
+
+@pytest.fixture
+def samples(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "samples.npz"
+    np.savez(path, x=rng.normal(size=(20, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=20))
+    return path
+
+
+def quantize(capsys, model, calibration, output, *options):
+    arguments = ["quantize", model, "--calibration", calibration, "-o", output, *options]
+    code = __main__.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+def test_json(capsys, tmp_path, model, samples):
+    net = tmp_path / "net.npz"
+    code, out, _ = quantize(capsys, model, samples, net, "--test", samples, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert set(record) >= KEYS
+    assert [set(layer) for layer in record["layers"]] == [LAYER_KEYS] * 2
+    assert 0 <= record["accuracy_int8"] <= 100
+    assert Program.load(net).macs == 2 * 2 * 3 * 18 + 60
+
+
+def test_table(capsys, tmp_path, model, samples):
+    code, out, err = quantize(capsys, model, samples, tmp_path / "net.npz")
+    assert code == 0
+    assert "conv" in out
+    assert "quantized with 20 samples" in err
+
+
+@pytest.mark.parametrize(
+    "options", [["--scales", "max"], ["--per-tensor"], ["--activations", "signed"]]
+)
+def test_options(capsys, tmp_path, model, samples, options):
+    digests = set()
+    for extra in ([], options):
+        net = tmp_path / "net.npz"
+        assert quantize(capsys, model, samples, net, *extra)[0] == 0
+        digests.add(Program.load(net).digest)
+    assert len(digests) == 2
+
+
+def test_an_unknown_option_value(capsys, tmp_path, model, samples):
+    code, _, err = quantize(capsys, model, samples, tmp_path / "net.npz", "--scales", "best")
+    assert code == 2
+    assert "'best' is not one of" in err
+    assert not (tmp_path / "net.npz").exists()
+
+
+def test_no_labels(capsys, tmp_path, model):
+    np.save(tmp_path / "x.npy", np.ones((3, 2, 4, 4), np.float32))
+    code, out, _ = quantize(capsys, model, tmp_path / "x.npy", tmp_path / "net.npz", "--json")
+    assert code == 0
+    assert json.loads(out)["accuracy_float"] is None
+
+
+def bad_models(write_onnx, tmp_path):
+    relu = helper.make_node("Relu", ["x"], ["y"], name="relu")
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], name="conv")
+    nan = np.full((3, 2, 3, 3), np.nan, np.float32)
+    whole = write_onnx([conv], [1, 2, 4, 4], {"w": (3, 2, 3, 3)}, name="whole.onnx").read_bytes()
+    (tmp_path / "text.onnx").write_text("not a network, but a text")
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    lstm = helper.make_node("Sin", ["x"], ["y"], name="wave")
+    return {
+        "missing": (tmp_path / "missing.onnx", "missing.onnx"),
+        "text": (tmp_path / "text.onnx", "ONNX"),
+        "truncated": (tmp_path / "cut.onnx", "cut.onnx"),
+        "op": (write_onnx([lstm], [1, 2, 4, 4], name="op.onnx"), "wave"),
+        "dynamic": (write_onnx([relu], [1, 2, "height", 4], name="dynamic.onnx"), "x"),
+        "nan": (write_onnx([conv], [1, 2, 4, 4], {"w": nan}, name="nan.onnx"), "NaN"),
+        "infinite": (
+            write_onnx([conv], [1, 2, 4, 4], {"w": nan + np.inf}, name="infinite.onnx"),
+            "infinite",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "case", ["missing", "text", "truncated", "op", "dynamic", "nan", "infinite"]
+)
+def test_bad_models(capsys, tmp_path, write_onnx, samples, case):
+    model, message = bad_models(write_onnx, tmp_path)[case]
+    code, out, err = quantize(capsys, model, samples, tmp_path / "net.npz")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert "defect" not in err
+    assert message in err
+    assert not list(tmp_path.glob("net.npz*"))
+
+
+BAD_SAMPLES = {
+    "shape": (np.zeros((3, 2, 5, 4)), "[2, 4, 4]"),
+    "dtype": (np.zeros((3, 2, 4, 4), np.complex64), "complex64"),
+    "text": (np.full((3, 2, 4, 4), "a"), "real numbers"),
+    "empty": (np.zeros((0, 2, 4, 4)), "is empty"),
+    "nan": (np.full((3, 2, 4, 4), np.nan), "finite"),
+    "objects": (np.full((3, 2, 4, 4), None), "objects.npz"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SAMPLES)
+def test_bad_calibration_data(capsys, tmp_path, model, case):
+    array, message = BAD_SAMPLES[case]
+    path = tmp_path / f"{case}.npz"
+    np.savez(path, x=array)
+    code, out, err = quantize(capsys, model, path, tmp_path / "net.npz")
+    assert (code, out) == (1, "")
+    assert last_line(err).startswith("error: ")
+    assert message in last_line(err)
+    assert "defect" not in err
+    assert not list(tmp_path.glob("net.npz*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
+def test_damaged_calibration_data(capsys, tmp_path, model, content):
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(content)
+    code, _, err = quantize(capsys, model, path, tmp_path / "net.npz")
+    assert code == 1
+    assert "damaged.npz" in last_line(err)
+    assert "defect" not in err
+
+
+def test_a_folder_that_cannot_be_written(capsys, tmp_path, model, samples):
+    (tmp_path / "file").touch()
+    code, out, err = quantize(capsys, model, samples, tmp_path / "file" / "net.npz")
+    assert (code, out) == (1, "")
+    assert last_line(err).startswith("error: cannot write")

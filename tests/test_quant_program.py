@@ -1,0 +1,356 @@
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from shiftwork.errors import OutputError, ProgramError
+from shiftwork.quant.graph import Layout
+from shiftwork.quant.program import Program, Reshape, Tensor, signed_bits
+from shiftwork.sim import golden
+from shiftwork.sim.example_programs import dense_net, random_inputs, random_program, small_cnn
+
+
+def changed_op(program, index, **changes):
+    ops = list(program.ops)
+    ops[index] = replace(ops[index], **changes)
+    return replace(program, ops=tuple(ops))
+
+
+def changed_tensor(program, index, **changes):
+    tensors = list(program.tensors)
+    tensors[index] = replace(tensors[index], **changes)
+    return replace(program, tensors=tuple(tensors))
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "bits"),
+    [(0, 0, 1), (-1, 0, 1), (-128, 127, 8), (-129, 0, 9), (0, 128, 9), (-(1 << 31), 0, 32)],
+)
+def test_signed_bits(lo, hi, bits):
+    assert signed_bits(lo, hi) == bits
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_accumulator_bits_are_enough_for_every_input_and_no_more(seed):
+    rng = np.random.default_rng(seed)
+    program = dense_net(seed)
+    op = program.ops[0]
+    lo, hi = op.accumulator_range(program.tensor("input"))
+    weights = op.weights.reshape(12, -1).astype(np.int64)
+    worst = np.where(weights > 0, 127, -128)
+    np.testing.assert_array_equal((weights * worst).sum(axis=1) + op.bias, hi)
+    acc = golden.accumulate(op, program.tensor("input"), random_inputs(program, rng, 50))
+    assert (acc >= lo).all()
+    assert (acc <= hi).all()
+    bits = program.accumulator_bits(op)
+    assert -(1 << (bits - 1)) <= lo.min()
+    assert hi.max() < 1 << (bits - 1)
+    assert lo.min() < -(1 << (bits - 2)) or hi.max() >= 1 << (bits - 2)
+
+
+def test_tensor_rounds_half_up_and_clips():
+    tensor = Tensor(name="t", shape=(1, 1, 1), exponent=1, zero_point=3)
+    x = np.array([-0.75, -0.5, -0.25, 0.25, 1000.0, -1000.0])[:, None, None, None]
+    q = tensor.quantize(x)
+    assert q.ravel().tolist() == [2, 2, 3, 4, 127, -128]
+    assert tensor.dequantize(q).ravel().tolist() == [-0.5, -0.5, 0.0, 0.5, 62.0, -65.5]
+
+
+def test_channel_exponents_scale_each_channel():
+    tensor = Tensor(name="t", shape=(1, 1, 2), bits=32, gain=0.5, channel_exponents=(0, 3))
+    assert tensor.scales.tolist() == [0.5, 0.0625]
+    assert tensor.bytes == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda p: changed_op(p, 0, weights=p.ops[0].weights.astype(np.int16)),
+            r"op 'conv0': weights must be int8 \[O, kh, kw, I\]",
+        ),
+        (
+            lambda p: changed_op(p, 0, weights=np.zeros((6, 3, 3, 2), np.int8)),
+            "op 'conv0' has weights for 2 input channels, but 'input' has 1",
+        ),
+        (
+            lambda p: changed_op(p, 0, bias=np.zeros(5, np.int64)),
+            r"op 'conv0': bias must be int64 of shape \(6,\), not int64 \(5,\)",
+        ),
+        (
+            lambda p: changed_op(p, 0, shift=np.zeros(6, np.int32)),
+            r"shift must be int64 of shape \(6,\), not int32 \(6,\)",
+        ),
+        (
+            lambda p: changed_op(p, 0, shift=np.array([0, 1, 2, 32, 4, 5])),
+            r"op 'conv0': shifts must be 0\.\.31, not 0\.\.32",
+        ),
+        (
+            lambda p: changed_op(p, 0, shift=np.full(6, -1)),
+            r"op 'conv0': shifts must be 0\.\.31, not -1\.\.-1",
+        ),
+        (
+            lambda p: changed_op(p, 0, bias=np.full(6, 1 << 33)),
+            "op 'conv0' needs 35 accumulator bits; at most 32",
+        ),
+        (
+            lambda p: changed_op(p, 0, stride=(2, 1)),
+            r"op 'conv0' makes the shape \(6, 12, 6\), not \(12, 12, 6\)",
+        ),
+        (
+            lambda p: changed_op(p, 0, lo=-1),
+            r"op 'conv0' clips to -1\.\.255, outside of 'conv0' \(0\.\.255\)",
+        ),
+        (
+            lambda p: changed_op(p, 0, pad_value=256),
+            "op 'conv0': pad_value 256 does not fit 'input'",
+        ),
+        (
+            lambda p: changed_op(p, 0, accumulators=True),
+            "op 'conv0': only the last op may return its accumulators, in a 32-bit tensor",
+        ),
+        (
+            lambda p: changed_op(p, 5, accumulators=False),
+            "op 'conv5': only the last op may return its accumulators",
+        ),
+        (
+            lambda p: changed_op(p, 1, stride=(1, 1)),
+            r"op 'max_pool1' makes the shape \(11, 11, 6\), not \(6, 6, 6\)",
+        ),
+        (
+            lambda p: changed_tensor(p, 2, hi=100),
+            "op 'max_pool1' must keep the range of its input",
+        ),
+        (
+            lambda p: changed_tensor(p, 5, shape=(1, 1, 80)),
+            "op 'reshape4' must keep size and range of its input",
+        ),
+        (
+            lambda p: changed_op(p, 1, input="nowhere"),
+            "op 'max_pool1' names the tensor 'nowhere', which does not exist",
+        ),
+        (
+            lambda p: changed_op(p, 1, input="conv2"),
+            "op 'max_pool1' reads 'conv2' before it is written",
+        ),
+        (
+            lambda p: replace(p, ops=(p.ops[0], *p.ops)),
+            "op 'conv0' writes 'conv0' a second time",
+        ),
+        (
+            lambda p: replace(p, ops=p.ops[:-1]),
+            "the output 'conv5' is written by no op",
+        ),
+        (
+            lambda p: replace(p, output="nowhere"),
+            "the program names the tensor 'nowhere', which does not exist",
+        ),
+        (
+            lambda p: changed_tensor(p, 1, name="input"),
+            "tensor names must be unique",
+        ),
+        (
+            lambda p: changed_tensor(p, 0, lo=-1),
+            r"tensor 'input': its range must lie in 0\.\.255, not -1\.\.255",
+        ),
+        (
+            lambda p: changed_tensor(p, 0, bits=16),
+            "tensor 'input': bits must be 8 or 32, not 16",
+        ),
+        (
+            lambda p: changed_tensor(p, 0, shape=(12, 12)),
+            r"tensor 'input': the shape \(12, 12\) is not \(H, W, C\)",
+        ),
+        (
+            lambda p: changed_tensor(p, 6, channel_exponents=(1, 2)),
+            "tensor 'conv5' needs one exponent for each channel",
+        ),
+    ],
+)
+def test_verify_says_what_is_wrong_and_where(change, message):
+    with pytest.raises(ProgramError, match=message):
+        change(small_cnn())
+
+
+def test_nothing_reads_accumulators():
+    program = small_cnn()
+    raw = program.tensors[-1]
+    extra = Reshape(name="more", input=raw.name, output="z")
+    with pytest.raises(ProgramError, match="op 'conv5': only the last op may return"):
+        replace(
+            program,
+            tensors=(*program.tensors, replace(raw, name="z")),
+            ops=(*program.ops, extra),
+            output="z",
+        )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_saved_program_is_read_back_unchanged(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    order = rng.permutation(program.tensors[0].size)
+    program = replace(
+        program,
+        input_layout=Layout((program.tensors[0].size,), order),
+        dropped=("Softmax",),
+        info={"scales": "mse"},
+    )
+    program.save(tmp_path / "net.npz")
+    loaded = Program.load(tmp_path / "net.npz")
+    assert loaded.digest == program.digest
+    assert loaded.tensors == program.tensors
+    assert [type(op) for op in loaded.ops] == [type(op) for op in program.ops]
+    assert (loaded.dropped, loaded.info) == (("Softmax",), {"scales": "mse"})
+    q = random_inputs(program, rng)
+    np.testing.assert_array_equal(golden.run(loaded, q), golden.run(program, q))
+
+
+def test_the_same_program_gives_the_same_bytes(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        small_cnn(seed=4).save(tmp_path / name)
+    first, second = ((tmp_path / name).read_bytes() for name in ("a.npz", "b.npz"))
+    assert first == second
+    small_cnn(seed=5).save(str(tmp_path / "a.npz"))
+    assert (tmp_path / "a.npz").read_bytes() != second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_digests_tell_programs_apart():
+    program = small_cnn()
+    weights = program.ops[0].weights.copy()
+    weights[0, 0, 0, 0] ^= 1
+    others = [
+        changed_op(program, 0, weights=weights),
+        changed_op(program, 0, lo=1),
+        changed_tensor(program, 0, gain=0.5),
+        replace(program, name="other"),
+    ]
+    assert len({program.digest, *(other.digest for other in others)}) == 5
+    assert small_cnn().digest == program.digest
+
+
+def test_a_folder_that_is_missing_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*net\.npz: No such file or directory"):
+        small_cnn().save(tmp_path / "missing" / "net.npz")
+    (tmp_path / "net.npz").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*net\.npz"):
+        small_cnn().save(tmp_path / "net.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ProgramError, match=r"net\.npz: no such file"):
+        Program.load(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a program", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+def test_other_files(tmp_path, content):
+    path = tmp_path / "net.npz"
+    path.write_bytes(content)
+    with pytest.raises(ProgramError, match=r"is not a program file, or is damaged .*'shiftwork q"):
+        Program.load(path)
+
+
+def test_a_folder_is_not_a_program(tmp_path):
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path)
+
+
+def test_an_archive_of_samples_is_not_a_program(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros(3))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path / "x.npz")
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path / "x.npy")
+
+
+def with_header(program, path, change):
+    """Saves ``program`` at ``path`` with its header changed by ``change(header)``."""
+    program.save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    header = json.loads(arrays["program"].tobytes())
+    changed = change(header) or header
+    arrays["program"] = np.frombuffer(json.dumps(changed).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+def test_a_future_format_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    with_header(small_cnn(), path, lambda header: header.update(version=99))
+    with pytest.raises(ProgramError, match="has the format version 99; this Shiftwork reads 1"):
+        Program.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header.pop("tensors"),
+        lambda header: header["tensors"][0].pop("shape"),
+        lambda header: header["tensors"][0].update(colour="red"),
+        lambda header: header["ops"][0].update(kind="Winograd"),
+        lambda header: header["ops"][0].update(stride=None),
+        lambda header: header["ops"][0].update(kernel=[3, 3]),
+        lambda header: header["ops"][0].update(padding=[1, 1]),
+        lambda header: header["tensors"][0].update(lo="zero"),
+        lambda header: header.update(layouts={}),
+        lambda header: header.update(ops=7),
+        lambda header: [header],
+    ],
+)
+def test_a_header_with_other_fields_is_refused(tmp_path, change):
+    path = tmp_path / "net.npz"
+
+    def apply(header):
+        result = change(header)
+        return result if isinstance(result, list) else None
+
+    with_header(small_cnn(), path, apply)
+    with pytest.raises(ProgramError):
+        Program.load(path)
+
+
+def test_a_cut_or_altered_file_is_refused_or_read_alike(tmp_path):
+    program, path = dense_net(), tmp_path / "net.npz"
+    program.save(path)
+    content = path.read_bytes()
+    for position in range(0, len(content), 7):
+        altered = bytearray(content)
+        altered[position] ^= 0xFF
+        for damaged in (content[:position], bytes(altered)):
+            path.write_bytes(damaged)
+            try:
+                loaded = Program.load(path)
+            except ProgramError:
+                continue
+            assert loaded.digest == program.digest
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "net.npz"
+    np.savez(path, program=np.array([{"version": 1}], dtype=object))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(path)
+
+
+def test_an_array_of_another_type_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    small_cnn().save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    arrays["op0_weights"] = arrays["op0_weights"].astype(np.float32)
+    np.savez(path, **arrays)
+    with pytest.raises(ProgramError, match="op 'conv0': weights must be int8"):
+        Program.load(path)
+
+
+def test_files_hold_no_time_stamps(tmp_path):
+    path = tmp_path / "net.npz"
+    small_cnn().save(path)
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}

@@ -1,0 +1,171 @@
+"""The bench must find every fault: a bench that cannot fail proves nothing."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shiftwork.errors import MismatchError
+from shiftwork.quant.graph import Layout
+from shiftwork.quant.program import Conv, Program, Reshape, Tensor
+from shiftwork.sim import cocotb_runner, golden
+from shiftwork.sim.executor import SimulationResult, judge
+from shiftwork.sim.layer_image import layer_images
+from shiftwork.sim.observation import Job
+
+CYCLES = 32
+FRAMES = 5
+VERILOG = (Path(__file__).parent / "vectors" / "standin_core.v").read_text()
+
+Run = Callable[..., SimulationResult]
+
+
+def standin_program() -> Program:
+    """The network that ``vectors/standin_core.v`` computes."""
+    number = np.arange(16)[None, :] + np.arange(3)[:, None] - 8
+    return Program(
+        name="standin",
+        tensors=(
+            Tensor(name="x", shape=(4, 4, 1), lo=0, hi=255, signed=False),
+            Tensor(name="y", shape=(4, 4, 1), lo=0, hi=255, signed=False),
+            Tensor(name="flat", shape=(1, 1, 16), lo=0, hi=255, signed=False),
+            Tensor(name="acc", shape=(1, 1, 3), lo=-(1 << 31), hi=(1 << 31) - 1, bits=32),
+        ),
+        ops=(
+            Conv(
+                name="pixels",
+                input="x",
+                output="y",
+                weights=np.full((1, 1, 1, 1), 3, np.int8),
+                bias=np.array([-5]),
+                shift=np.array([1]),
+                lo=0,
+                hi=255,
+            ),
+            Reshape(name="flatten", input="y", output="flat"),
+            Conv(
+                name="sums",
+                input="flat",
+                output="acc",
+                weights=number.astype(np.int8).reshape(3, 1, 1, 16),
+                bias=100 * np.arange(3) - 50,
+                shift=np.zeros(3, np.int64),
+                accumulators=True,
+            ),
+        ),
+        input="x",
+        output="acc",
+        input_layout=Layout.identity((4, 4, 1)),
+        output_layout=Layout.identity((1, 1, 3)),
+    )
+
+
+def standin_job(*, frames: int = FRAMES, seed: int = 3, stall_probability: float = 0.25) -> Job:
+    """Random frames for the stand-in."""
+    program = standin_program()
+    layers = [
+        SimpleNamespace(name="pixels", output="y"),
+        SimpleNamespace(name="sums", output="acc"),
+    ]
+    return Job(
+        program=program,
+        images=layer_images(program, layers),
+        q=np.random.default_rng(seed).integers(0, 256, (frames, 4, 4, 1), dtype=np.int32),
+        cycles=CYCLES,
+        seed=seed,
+        stall_probability=stall_probability,
+    )
+
+
+@pytest.fixture(scope="session", params=["verilator", "icarus"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs the stand-in with one of its faults (0: none) on a simulator that is built once."""
+    engine = request.param
+    if engine == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed")
+    simulator = cocotb_runner.build(engine, VERILOG, standin_job())
+
+    def run_fault(fault: int = 0, **job: Any) -> SimulationResult:
+        settings = standin_job(**job)
+        seen = cocotb_runner.run(simulator, settings, plusargs=[f"+fault={fault}"])
+        return judge(engine, settings, seen, build_seconds=simulator.seconds)
+
+    return run_fault
+
+
+@pytest.mark.parametrize("stall_probability", [0, 0.25, 0.9])
+def test_a_faultless_core_passes(run: Run, stall_probability: float) -> None:
+    result = run(frames=20, stall_probability=stall_probability)
+    assert result.passed, result.text
+    assert (result.mismatches, result.first_mismatch) == (0, None)
+    assert result.cycles_predicted == result.cycles_measured == CYCLES
+    job = standin_job(frames=20, stall_probability=stall_probability)
+    np.testing.assert_array_equal(result, golden.run(job.program, job.q))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault of the stand-in, and what the bench must say."""
+
+    number: int
+    mismatches: int
+    layer: str
+    index: tuple[int, int, int] | None
+    text: str
+
+
+FAULTS = {
+    "wrong value": Fault(1, 1, "pixels", (1, 1, 0), "input 2, layer pixels, index (1, 1, 0): exp"),
+    "never written": Fault(2, 1, "pixels", (1, 1, 0), "never written; expected"),
+    "written twice": Fault(3, 4 * FRAMES, "pixels", (2, 0, 0), "written a second time; expected"),
+    "wrong output": Fault(4, 1, "output stream", (0, 0, 1), "output stream (acc), index (0, 0, 1)"),
+    "outside": Fault(7, FRAMES, "sums", None, "byte 12 of layer sums, which is outside"),
+    "unstable": Fault(8, 1, "output stream", None, "changed or withdrew byte"),
+    "extra output": Fault(9, FRAMES, "output stream", (0, 0, 0), "input 1, output stream"),
+    "no such layer": Fault(10, 8 * FRAMES, "", None, "layer number 2, which does not exist"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_is_found_and_named(run: Run, fault: Fault) -> None:
+    result = run(fault.number)
+    first = result.first_mismatch
+    assert first is not None
+    assert not result.passed
+    assert fault.text in result.text
+    assert (first["layer"], first["index"]) == (fault.layer, fault.index)
+    assert result.mismatches >= fault.mismatches
+
+
+def test_a_wrong_value_is_shown_in_its_true_domain(run: Run) -> None:
+    first = run(1).first_mismatch
+    job = standin_job()
+    expected = golden.trace(job.program, job.q)["y"][2, 1, 1, 0]
+    assert first is not None
+    assert first["input"] == 2
+    assert first["expected"] == expected
+    assert first["got"] == expected ^ 1
+
+
+def test_a_wrong_cycle_count_is_found(run: Run) -> None:
+    result = run(5)
+    assert result.mismatches == 0
+    assert not result.passed
+    assert result.text == "an inference took 33 cycles; the schedule says 32"
+
+
+def test_a_hang_is_an_error(run: Run) -> None:
+    with pytest.raises(
+        MismatchError, match=r"hung: nothing moved for 4160 cycles .* finished 1 of 5"
+    ):
+        run(6)
+
+
+def test_missing_output_is_an_error(run: Run) -> None:
+    with pytest.raises(MismatchError, match="finished 5 of 5 inferences and sent 55 of 60 output"):
+        run(11, stall_probability=0.0)

@@ -1,0 +1,87 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from shiftwork.quant.program import Program, Tensor
+from shiftwork.sim import golden, layer_image
+from shiftwork.sim.example_programs import random_inputs, small_cnn
+from shiftwork.sim.layer_image import (
+    LayerImage,
+    expected_frames,
+    layer_images,
+    stored_bytes,
+    stream_bytes,
+    stream_values,
+)
+
+SIGNED = Tensor(name="s", shape=(1, 2, 1))
+UNSIGNED = Tensor(name="u", shape=(1, 2, 1), lo=0, hi=255, signed=False)
+WIDE = Tensor(name="w", shape=(1, 2, 1), lo=-(1 << 31), hi=(1 << 31) - 1, bits=32)
+
+
+def values(*numbers: int) -> np.ndarray:
+    return np.array(numbers, dtype=np.int32).reshape(1, 1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "numbers", "stored"),
+    [
+        (SIGNED, (-128, 5), [0x80, 0x05]),
+        (UNSIGNED, (0, 200), [0x80, 0x48]),
+        (WIDE, (-2, 0x01020304), [0xFE, 0x04, 0xFF, 0x03, 0xFF, 0x02, 0xFF, 0x01]),
+    ],
+    ids=["signed", "unsigned", "accumulators"],
+)
+def test_stored_bytes(tensor: Tensor, numbers: tuple[int, int], stored: list[int]) -> None:
+    assert stored_bytes(tensor, values(*numbers)).tolist() == [stored]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "numbers", "sent"),
+    [
+        (SIGNED, (-128, 5), [0x80, 0x05]),
+        (UNSIGNED, (0, 200), [0, 200]),
+        (WIDE, (-2, 0x01020304), [0xFE, 0xFF, 0xFF, 0xFF, 0x04, 0x03, 0x02, 0x01]),
+    ],
+    ids=["signed", "unsigned", "accumulators"],
+)
+def test_stream_bytes_and_back(tensor: Tensor, numbers: tuple[int, int], sent: list[int]) -> None:
+    data = stream_bytes(tensor, values(*numbers))
+    assert data.tolist() == [sent]
+    np.testing.assert_array_equal(stream_values(tensor, data), values(*numbers))
+
+
+def test_a_byte_is_located_by_element_and_plane() -> None:
+    tensor = Tensor(name="a", shape=(2, 3, 4), bits=32, lo=-(1 << 31), hi=(1 << 31) - 1)
+    image = LayerImage(index=0, name="a", tensor=tensor, base=0)
+    assert image.locate(2 * 24 + 1 * 12 + 2 * 4 + 3) == ((1, 2, 3), 2)
+
+
+def hardware_layers(program: Program) -> tuple[LayerImage, ...]:
+    ops = [op for op in program.ops if type(op).__name__ != "Reshape"]
+    return layer_images(program, [SimpleNamespace(name=op.name, output=op.output) for op in ops])
+
+
+def test_frames_hold_all_layers_in_hardware_order() -> None:
+    program = small_cnn()
+    images = hardware_layers(program)
+    q = random_inputs(program, np.random.default_rng(0), 3)
+    (frames,) = expected_frames(program, images, q)
+    trace = golden.trace(program, q)
+    assert frames.images.shape == (3, sum(image.tensor.bytes for image in images))
+    for image in images:
+        part = frames.images[:, image.base : image.base + image.tensor.bytes]
+        np.testing.assert_array_equal(part, stored_bytes(image.tensor, trace[image.tensor.name]))
+
+
+def test_frames_come_in_pieces_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = small_cnn()
+    q = random_inputs(program, np.random.default_rng(0), 5)
+    (whole,) = expected_frames(program, hardware_layers(program), q)
+    monkeypatch.setattr(layer_image, "CHUNK_BYTES", 2 * whole.images.shape[1])
+    parts = list(expected_frames(program, hardware_layers(program), q))
+    assert [len(part.images) for part in parts] == [2, 2, 1]
+    for name in ("inputs", "images", "outputs"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
