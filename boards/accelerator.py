@@ -11,7 +11,6 @@ from typing import Any
 from shiftwork.boards import fit, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import find
-from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import verilog
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
@@ -19,6 +18,8 @@ from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.quant.program import Program
+
+from shiftwork.errors import CapacityError, OutputError
 
 MANIFEST_FORMAT = 1
 YOSYS_LIMIT_S = 600.0

@@ -1,12 +1,13 @@
 """Which array a board gets, and whether a network fits it."""
 
 from shiftwork.boards.board import Board
-from shiftwork.errors import CapacityError
 from shiftwork.hw.activation_bank import SPRAM_BYTES
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.quant.program import Conv, Program
+
+from shiftwork.errors import CapacityError
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""

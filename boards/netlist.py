@@ -54,6 +54,7 @@ def count_blocks(netlist: Mapping[str, Any], flow: Flow, top: str) -> dict[str, 
 def _place(module: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, str]:
     """The block of every cell."""
     scopes = list(_scopes(module))
+    known = {scope.block for scope in scopes}
     blocks = {}
     for name, cell in cells.items():
         attributes = cell["attributes"]
@@ -62,7 +63,8 @@ def _place(module: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, str
             or _block_of_source(attributes.get("src", ""), scopes)
             or _block(name)
         )
-        if block is not None:
+        # A dot in a name may also belong to a field of a structure.
+        if block in known:
             blocks[name] = block
     readers = _readers(cells)
     rest = [name for name in cells if name not in blocks]

@@ -5,7 +5,6 @@ import difflib
 from shiftwork.boards.board import Board
 from shiftwork.boards.icebreaker import ICEBREAKER
 from shiftwork.boards.ulx3s_85f import ULX3S_85F
-
 from shiftwork.errors import ShiftworkError
 
 BOARDS = (ICEBREAKER, ULX3S_85F)

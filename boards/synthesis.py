@@ -18,7 +18,6 @@ from shiftwork.boards.flow import FLOWS, Flow
 from shiftwork.boards.netlist import count_blocks
 from shiftwork.boards.registry import BoardError, find
 from shiftwork.boards.report import LABELS, Report, Resource
-
 from shiftwork.errors import CapacityError, TimingError, ToolError
 from shiftwork.workspace import (
     Progress,
@@ -140,7 +139,9 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
         accelerator.write_verilog(folder)
         write_text(folder / "top.v", TOP_TEXT)
 
-    verilog = workspace.step("verilog", generate, inputs=identity, title="generating the Verilog")
+    verilog = workspace.step(
+        "verilog", generate, inputs=identity, title="preparing the Verilog for synthesis"
+    )
     sources = sorted(verilog.glob("*.v"))
     script = (
         "".join(f"read_verilog {source.name}\n" for source in sources)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from shiftwork.errors import ToolError
 
 POLL_S = 0.1
+PREPARATION_LIMIT_S = 1200.0
 PREPARING = b"Preparing to run"
 
 
@@ -34,6 +36,24 @@ def executable(tool: str) -> str:
             f"install it with 'pip install {script}'"
         )
     return path
+
+
+def prepare(tool: str, *, progress: Callable[[str], None]) -> None:
+    """Lets a tool compile itself, which it does once on a machine, and says so.
+
+    Raises:
+        ToolError: if it is missing, or does not run.
+    """
+    with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
+        folder = Path(name)
+        run(
+            tool,
+            ["--version"],
+            folder=folder,
+            log=folder / "version.log",
+            limit_s=PREPARATION_LIMIT_S,
+            progress=progress,
+        )
 
 
 def run(

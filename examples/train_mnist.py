@@ -8,7 +8,7 @@ are written beside this script: ``mnist_mlp.onnx``, ``mnist_cnn.onnx``, ``mnist_
 test images with labels) and ``mnist_calibration.npz`` (100 training images with labels).
 
 Both networks read raw pixels, 0..255: the normalisation to 0..1 is folded into the first layer.
-The same seed and the same BLAS library give the same files.
+The same seed, libraries and number of threads (OPENBLAS_NUM_THREADS) give the same files.
 """
 
 import argparse

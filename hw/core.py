@@ -85,8 +85,15 @@ class Core(wiring.Component):
         drain: Drain,
     ) -> None:
         layer, header = sequencer.layer, sequencer.header
-        second_input = header.input_second - header.input_first
-        second_output = header.output_second - header.output_first
+        fetch_origin = Signal(self.array_config.address_bits, reset_less=True)
+        drain_origin = Signal(self.array_config.address_bits, reset_less=True)
+        second_input = layer.reads_input & loader.second
+        second_output = layer.writes_output & sender.second
+        with m.If(sequencer.prepare):
+            m.d.sync += [
+                fetch_origin.eq(layer.input_base + Mux(second_input, header.input_pitch, 0)),
+                drain_origin.eq(layer.output_base + Mux(second_output, header.output_pitch, 0)),
+            ]
         m.d.comb += [
             sequencer.frame_ready.eq(loader.full & sender.free),
             sequencer.layer_done.eq(drain.done),
@@ -97,22 +104,15 @@ class Core(wiring.Component):
             sender.finish.eq(sequencer.frame_done),
             fetch.layer.eq(layer),
             fetch.start.eq(sequencer.start),
-            fetch.origin.eq(
-                layer.input_base + Mux(layer.reads_input & loader.second, second_input, 0)
-            ),
+            fetch.origin.eq(fetch_origin),
             drain.layer.eq(layer),
             drain.start.eq(sequencer.start),
-            drain.origin.eq(
-                layer.output_base + Mux(layer.writes_output & sender.second, second_output, 0)
-            ),
+            drain.origin.eq(drain_origin),
         ]
-        origin = Signal(self.array_config.address_bits, reset_less=True)
-        with m.If(sequencer.start):
-            m.d.sync += origin.eq(drain.origin)
         m.d.comb += [
             self.trace_valid.eq(drain.write_enable & drain.write_ready),
             self.trace_layer.eq(sequencer.index),
-            self.trace_offset.eq((drain.write_address - origin)[: len(origin)]),
+            self.trace_offset.eq((drain.write_address - drain_origin)[: len(drain_origin)]),
             self.trace_data.eq(drain.write_data),
             self.trace_mask.eq(drain.write_mask),
         ]

@@ -10,11 +10,12 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw import requantizer
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import DrainTag, descriptor_layout
+from shiftwork.hw.loop_counter import LoopCounter
 from shiftwork.hw.requantizer import Requantizer
 from shiftwork.hw.rom import Rom
 
-START_LATENCY = 1
-"""Cycles from ``captured`` to the first step."""
+CHUNK_GAP = 1
+"""Least number of cycles between the last step of a chunk and the first of the next."""
 WRITE_LATENCY = requantizer.LATENCY + 1
 """Enabled cycles from a step to the write request of its word."""
 PLANES = 4
@@ -87,25 +88,35 @@ class Drain(wiring.Component):
         row = Signal(max(1, ceil_log2(shape.rows)))
         place = Signal(range(max(shape.columns, width) // lanes))
         plane = Signal(2)
-        group, tile = Signal.like(layer.groups), Signal.like(layer.tiles)
+        m.submodules.group = group = LoopCounter(width=len(layer.groups))
+        m.submodules.tile = tile = LoopCounter(width=len(layer.tiles))
         parameter = Signal.like(self._rom.address)
         group_parameter = Signal.like(self._rom.address)
         last_group, last_tile, last_row, last_place = Signal(), Signal(), Signal(), Signal()
         row_full, value_end, chunk_end = Signal(), Signal(), Signal()
         channels = Signal(range(max(shape.columns, width) + 1))
         full = Mux(layer.pool, width, shape.columns)
-        final_row = Mux(last_tile, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))
-        final_place = Mux(
-            last_group, layer.last_place, Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
-        )
+        full_place = Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
+        final_row, final_place = Signal.like(row), Signal.like(place)
+        # Registered, since a chunk never begins in the cycle after the one before.
+        m.d.sync += [
+            final_row.eq(Mux(last_tile, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))),
+            final_place.eq(Mux(last_group, layer.last_place, full_place)),
+            channels.eq(Mux(last_group, layer.last_channels, full)),
+        ]
         m.d.comb += [
             step.eq(active & enable),
-            last_group.eq(group == layer.groups),
-            last_tile.eq(tile == layer.tiles),
+            group.limit.eq(layer.groups),
+            group.start.eq(self.start),
+            group.step.eq(step & chunk_end),
+            tile.limit.eq(layer.tiles),
+            tile.start.eq(self.start),
+            tile.step.eq(step & chunk_end & last_group),
+            last_group.eq(group.last),
+            last_tile.eq(tile.last),
             last_row.eq(row == final_row),
             last_place.eq(place == final_place),
-            row_full.eq(place == Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)),
-            channels.eq(Mux(last_group, layer.last_channels, full)),
+            row_full.eq(place == full_place),
             value_end.eq(~layer.raw | (plane == PLANES - 1)),
             chunk_end.eq(value_end & last_row & last_place),
             self.shift.eq(step & value_end),
@@ -119,7 +130,7 @@ class Drain(wiring.Component):
                 with m.If(row_full):
                     m.d.sync += [place.eq(0), row.eq(row + 1), parameter.eq(group_parameter)]
             with m.If(chunk_end):
-                m.d.sync += [active.eq(0), place.eq(0), row.eq(0), group.eq(group + 1)]
+                m.d.sync += [active.eq(0), place.eq(0), row.eq(0)]
                 with m.If(~layer.pool):
                     m.d.sync += [
                         parameter.eq(group_parameter + shape.columns // lanes),
@@ -127,8 +138,6 @@ class Drain(wiring.Component):
                     ]
                 with m.If(last_group):
                     m.d.sync += [
-                        group.eq(0),
-                        tile.eq(tile + 1),
                         parameter.eq(layer.parameter_base),
                         group_parameter.eq(layer.parameter_base),
                     ]
@@ -136,7 +145,6 @@ class Drain(wiring.Component):
             m.d.sync += active.eq(1)
         with m.If(self.start):
             m.d.sync += [
-                tile.eq(0),
                 parameter.eq(layer.parameter_base),
                 group_parameter.eq(layer.parameter_base),
             ]

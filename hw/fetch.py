@@ -1,6 +1,8 @@
 """The fetch unit: walks a layer's windows and feeds the rows of the array."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from dataclasses import dataclass
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
@@ -8,12 +10,28 @@ from amaranth.utils import ceil_log2, exact_log2
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import FetchToken, descriptor_layout
+from shiftwork.hw.loop_counter import LoopCounter
 
 ADDRESS_STAGES = 2
 ROW_LATENCY = ADDRESS_STAGES + READ_LATENCY + 1
 """Cycles from a turn to the word in the row's register."""
 TOKEN_LATENCY = ROW_LATENCY - 2
 """Cycles from a turn to its token: the weight's way to the operand register is two longer."""
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """Where the fetch unit stands: in which loops this cycle is the last."""
+
+    active: Value
+    last_word: Value
+    turn_last: Signal
+    run_last: Signal
+    line_last: Signal
+    window_last: Signal
+    chunk_last: Signal
+    last_run: Value
+    last_group: Value
 
 
 class Fetch(wiring.Component):
@@ -45,6 +63,7 @@ class Fetch(wiring.Component):
     def __init__(self, *, config: ArrayConfig):
         self.config = config
         shape = config.shape
+        self._turn = Signal(ceil_log2(shape.full_word_cycles + 1), name="turn")
         super().__init__(
             {
                 "layer": In(descriptor_layout(config.fields)),
@@ -63,11 +82,29 @@ class Fetch(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layer, shape = self.layer, self.config.shape
-        turn = Signal(ceil_log2(shape.full_word_cycles + 1))
-        issue = Signal()
-        fresh = Signal()
         first_group = Signal()
-        window = self._add_counters(m, turn=turn, issue=issue, fresh=fresh, first_group=first_group)
+        loops = self._add_loops(m)
+        window, fresh = self._add_window(m, loops)
+        with m.If(loops.chunk_last):
+            m.d.sync += first_group.eq(loops.last_group)
+        with m.If(self.start):
+            m.d.sync += first_group.eq(1)
+
+        turn, issue = self._turn, Signal()
+        word_bytes = Signal(range(shape.word_bytes + 1))
+        m.d.comb += [
+            issue.eq(loops.active & Mux(layer.pool, turn == 0, turn < shape.rows)),
+            word_bytes.eq(Mux(loops.last_word, layer.last_bytes, shape.word_bytes)),
+        ]
+        first = Signal()
+        m.d.comb += first.eq(fresh & (turn == 0))
+        self._add_token(
+            m,
+            valid=loops.active & (turn < word_bytes),
+            first=first,
+            start=first & first_group,
+            last=loops.last_word & loops.last_run & (turn == word_bytes - 1),
+        )
         pixel = self._add_pixels(m, issue=issue, generate=fresh & first_group)
         self._add_address(m, issue=issue, turn=turn, window=window, pixel=pixel)
         return m
@@ -82,116 +119,132 @@ class Fetch(wiring.Component):
             }
         )
 
-    def _add_counters(
-        self, m: Module, *, turn: Signal, issue: Signal, fresh: Signal, first_group: Signal
-    ) -> data.View:
-        """The nested counters, outermost last; returns the offset within the window."""
-        layer, width = self.layer, self.config.shape.word_bytes
+    def _add_loops(self, m: Module) -> "_Loops":
+        """The nested loops, innermost first, and the idle cycles at the end of a chunk."""
+        layer, shape = self.layer, self.config.shape
         running, padding = Signal(), Signal()
-        word = Signal.like(layer.run_words)
-        run_x = Signal.like(layer.runs_x)
-        run_y = Signal.like(layer.runs_y)
-        group = Signal.like(layer.groups)
-        tile = Signal.like(layer.tiles)
-        pad = Signal.like(layer.chunk_pad)
-
-        last_word, turn_last, run_last, line_last = Signal(), Signal(), Signal(), Signal()
-        window_last, chunk_last = Signal(), Signal()
-        last_bytes = Signal(ceil_log2(width + 1))
+        counters = {
+            name: LoopCounter(width=len(limit))
+            for name, limit in (
+                ("word", layer.run_words),
+                ("run_x", layer.runs_x),
+                ("run_y", layer.runs_y),
+                ("pad", layer.chunk_pad),
+                ("group", layer.groups),
+                ("tile", layer.tiles),
+            )
+        }
+        for name, counter in counters.items():
+            m.submodules[name] = counter
+            m.d.comb += counter.start.eq(self.start)
+        word, run_x, run_y = counters["word"], counters["run_x"], counters["run_y"]
+        pad, group, tile = counters["pad"], counters["group"], counters["tile"]
+        turn_last = self._add_turn(m, active=running & ~padding, word=word)
+        loops = _Loops(
+            active=running & ~padding,
+            last_word=word.last,
+            turn_last=Signal(),
+            run_last=Signal(),
+            line_last=Signal(),
+            window_last=Signal(),
+            chunk_last=Signal(),
+            last_run=run_x.last & run_y.last,
+            last_group=group.last,
+        )
+        pads = Signal()
         m.d.comb += [
-            last_word.eq(word == layer.run_words),
-            turn_last.eq(
-                turn
-                == Mux(last_word, layer.last_cycles, self.config.shape.full_word_cycles - 1)
+            pads.eq(layer.chunk_pad != 0),
+            loops.turn_last.eq(turn_last & running & ~padding),
+            loops.run_last.eq(loops.turn_last & word.last),
+            loops.line_last.eq(loops.run_last & run_x.last),
+            loops.window_last.eq(loops.line_last & run_y.last),
+            loops.chunk_last.eq(
+                Mux(padding, running & pad.last, loops.window_last & ~pads)
             ),
-            run_last.eq(turn_last & last_word),
-            line_last.eq(run_last & (run_x == layer.runs_x)),
-            window_last.eq(line_last & (run_y == layer.runs_y)),
-            chunk_last.eq(
-                Mux(padding, pad == layer.chunk_pad, window_last & (layer.chunk_pad == 0))
-            ),
-            first_group.eq(group == 0),
-            issue.eq(
-                running & ~padding & Mux(layer.pool, turn == 0, turn < self.config.shape.rows)
-            ),
-            last_bytes.eq(Mux(last_word, layer.last_bytes, width)),
-            self.done.eq(
-                running & chunk_last & (group == layer.groups) & (tile == layer.tiles)
-            ),
+            self.done.eq(loops.chunk_last & group.last & tile.last),
+            word.limit.eq(layer.run_words),
+            word.step.eq(loops.turn_last),
+            run_x.limit.eq(layer.runs_x),
+            run_x.step.eq(loops.run_last),
+            run_y.limit.eq(layer.runs_y),
+            run_y.step.eq(loops.line_last),
+            pad.limit.eq(layer.chunk_pad - 1),
+            pad.step.eq(running & padding),
+            group.limit.eq(layer.groups),
+            group.step.eq(loops.chunk_last),
+            tile.limit.eq(layer.tiles),
+            tile.step.eq(loops.chunk_last & group.last),
         ]
+        with m.If(loops.window_last):
+            m.d.sync += padding.eq(pads)
+        with m.If(loops.chunk_last):
+            m.d.sync += padding.eq(0)
+        with m.If(self.done):
+            m.d.sync += running.eq(0)
+        with m.If(self.start):
+            m.d.sync += running.eq(1)
+        return loops
 
+    def _add_turn(self, m: Module, *, active: Value, word: LoopCounter) -> Signal:
+        """Counts the turns of a word; returns whether this one is its last."""
+        layer, full = self.layer, self.config.shape.full_word_cycles
+        last = Signal()
+        next_turn = Signal.like(self._turn)
+        m.d.comb += next_turn.eq(self._turn + 1)
+        with m.If(self.start):
+            m.d.sync += [
+                self._turn.eq(0),
+                last.eq(Mux(layer.run_words == 0, layer.last_cycles == 0, full == 1)),
+            ]
+        with m.Elif(active):
+            with m.If(last):
+                m.d.sync += [
+                    self._turn.eq(0),
+                    last.eq(Mux(word.next_last, layer.last_cycles == 0, full == 1)),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    self._turn.eq(next_turn),
+                    last.eq(next_turn == Mux(word.last, layer.last_cycles, full - 1)),
+                ]
+        return last
+
+    def _add_window(self, m: Module, loops: "_Loops") -> tuple[data.View, Signal]:
+        """The offset within the window; and whether it is the chunk's first word."""
+        layer, width = self.layer, self.config.shape.word_bytes
+        fresh = Signal()
         window = Signal(self._position_layout())
         run_start = Signal(signed(self.config.x_bits))
         group_start = Signal(signed(self.config.x_bits))
         next_group = Signal(signed(self.config.x_bits))
-        m.d.comb += next_group.eq(
-            Mux(group == layer.groups, 0, Mux(layer.pool, group_start + width, 0))
-        )
-
-        with m.If(running & ~padding):
-            m.d.sync += turn.eq(turn + 1)
-            with m.If(turn_last):
-                m.d.sync += [
-                    turn.eq(0),
-                    fresh.eq(0),
-                    word.eq(word + 1),
-                    window.x.eq(window.x + width),
-                ]
-            with m.If(run_last):
-                m.d.sync += [
-                    word.eq(0),
-                    run_x.eq(run_x + 1),
-                    run_start.eq(run_start + layer.run_step),
-                    window.x.eq(run_start + layer.run_step),
-                ]
-            with m.If(line_last):
-                m.d.sync += [
-                    run_x.eq(0),
-                    run_y.eq(run_y + 1),
-                    run_start.eq(group_start),
-                    window.x.eq(group_start),
-                    window.line.eq(window.line + layer.line_run_step),
-                    window.y.eq(window.y + layer.y_run_step),
-                ]
-            with m.If(window_last):
-                m.d.sync += [padding.eq(layer.chunk_pad != 0), pad.eq(1), run_y.eq(0)]
-        with m.If(running & padding):
-            m.d.sync += [pad.eq(pad + 1)]
-        with m.If(running & chunk_last):
+        next_run = Signal(signed(self.config.x_bits))
+        m.d.comb += [
+            next_group.eq(Mux(layer.pool & ~loops.last_group, group_start + width, 0)),
+            next_run.eq(run_start + layer.run_step),
+        ]
+        with m.If(loops.turn_last):
+            m.d.sync += [fresh.eq(0), window.x.eq(window.x + width)]
+        with m.If(loops.run_last):
+            m.d.sync += [run_start.eq(next_run), window.x.eq(next_run)]
+        with m.If(loops.line_last):
             m.d.sync += [
-                padding.eq(0),
+                run_start.eq(group_start),
+                window.x.eq(group_start),
+                window.line.eq(window.line + layer.line_run_step),
+                window.y.eq(window.y + layer.y_run_step),
+            ]
+        with m.If(loops.chunk_last):
+            m.d.sync += [
                 fresh.eq(1),
                 window.line.eq(0),
                 window.y.eq(0),
                 window.x.eq(next_group),
                 run_start.eq(next_group),
                 group_start.eq(next_group),
-                group.eq(group + 1),
             ]
-            with m.If(group == layer.groups):
-                m.d.sync += [group.eq(0), tile.eq(tile + 1)]
-        with m.If(self.done):
-            m.d.sync += running.eq(0)
         with m.If(self.start):
-            m.d.sync += [
-                running.eq(1),
-                fresh.eq(1),
-                tile.eq(0),
-                window.eq(0),
-                run_start.eq(0),
-                group_start.eq(0),
-            ]
-        self._add_token(
-            m,
-            valid=running & ~padding & (turn < last_bytes),
-            first=fresh & (turn == 0),
-            start=fresh & (turn == 0) & first_group,
-            last=last_word
-            & (run_x == layer.runs_x)
-            & (run_y == layer.runs_y)
-            & (turn == last_bytes - 1),
-        )
-        return window
+            m.d.sync += [fresh.eq(1), window.eq(0), run_start.eq(0), group_start.eq(0)]
+        return window, fresh
 
     def _add_token(self, m: Module, **members: object) -> None:
         stages = [Signal(FetchToken, name=f"token_{i}") for i in range(TOKEN_LATENCY)]
@@ -263,8 +316,11 @@ class Fetch(wiring.Component):
             valid, row = next_valid, next_row
             if stage == ADDRESS_STAGES - 1:
                 m.d.comb += self.read_enable.eq(valid)
-        keep = Signal(width)
-        m.d.sync += keep.eq(inside)
+        keep = inside
+        for stage in range(READ_LATENCY):
+            delayed = Signal(width, name=f"inside_{stage}")
+            m.d.sync += delayed.eq(keep)
+            keep = delayed
         masked = Cat(
             Mux(keep[i], self.read_data.word_select(i, 8), layer.border) for i in range(width)
         )

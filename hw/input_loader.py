@@ -55,7 +55,7 @@ class InputLoader(wiring.Component):
         load_second, compute_second = Signal(), Signal()
         full = Signal(2)
         at_start = Signal(init=1)
-        base = Mux(load_second, header.input_second, header.input_first)
+        base = header.input_first + Mux(load_second, header.input_pitch, 0)
         accepting = Signal()
         m.d.comb += [
             accepting.eq(self.enable & ~full.bit_select(load_second, 1)),

@@ -5,11 +5,13 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
 from shiftwork.hw.layouts import descriptor_layout
 
 BUFFERED_BYTES = 4
+"""As many as can be on their way from memory, so that a byte leaves in every cycle."""
 
 
 class OutputSender(wiring.Component):
@@ -18,7 +20,7 @@ class OutputSender(wiring.Component):
     Accumulators lie in four byte planes in memory and leave as little-endian 32-bit words.
     Unsigned bytes get their top bit back.
 
-    Latency: the first byte is valid 3 cycles after its read was granted. Flow control: ``o`` is a
+    Latency: the first byte is valid 4 cycles after its read was granted. Flow control: ``o`` is a
     valid/ready stream; reads wait for ``read_ready``; ``free`` and ``finish`` hand a buffer over.
 
     Parameters:
@@ -58,7 +60,7 @@ class OutputSender(wiring.Component):
         element = Signal.like(header.output_last)
         plane = Signal(ceil_log2(PLANES))
         address, value_address = Signal(bits), Signal(bits)
-        reading, arriving = Signal(), Signal()
+        reading, arriving = Signal(), Signal(READ_LATENCY)
         credits = Signal(range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES)
         granted, value_end, popped = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -68,21 +70,21 @@ class OutputSender(wiring.Component):
             self.read_address.eq(address),
             granted.eq(self.read_enable & self.read_ready),
             value_end.eq(~header.output_raw | (plane == PLANES - 1)),
-            buffer.w_en.eq(arriving),
+            buffer.w_en.eq(arriving[-1]),
             buffer.w_data.eq(Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)),
             self.o.valid.eq(buffer.r_rdy),
             self.o.payload.eq(buffer.r_data),
             buffer.r_en.eq(self.o.ready),
             popped.eq(self.o.valid & self.o.ready),
         ]
-        m.d.sync += [arriving.eq(granted), credits.eq(credits + popped - granted)]
+        m.d.sync += [arriving.eq(Cat(granted, arriving[:-1])), credits.eq(credits + popped - granted)]
         with m.If(self.finish):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(1),
                 compute_second.eq(~compute_second),
             ]
         base = Signal(bits)
-        m.d.comb += base.eq(Mux(send_second, header.output_second, header.output_first))
+        m.d.comb += base.eq(header.output_first + Mux(send_second, header.output_pitch, 0))
         with m.If(~reading & full.bit_select(send_second, 1)):
             m.d.sync += [
                 reading.eq(1),

@@ -39,7 +39,10 @@ class Rom(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = storage = memory.Memory(
-            shape=unsigned(self.width), depth=len(self.contents), init=self.contents
+            shape=unsigned(self.width),
+            depth=len(self.contents),
+            init=self.contents,
+            attrs={"ram_style": "block"},
         )
         port = storage.read_port()
         m.d.comb += [

@@ -13,6 +13,7 @@ from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw import fetch, layouts, pooling
 from shiftwork.hw.array import SUM_LATENCY
 from shiftwork.hw.config import ArrayConfig, ArrayShape
+from shiftwork.hw.drain import CHUNK_GAP
 from shiftwork.hw.drain_timing import (
     EMPTY,
     DrainWork,
@@ -370,7 +371,7 @@ def _plan_drain(descriptor: dict[str, int], walk: _Walk, shape: ArrayShape) -> _
         for last in ({True, False} if groups > 1 else {True})
     }
     # The first element of the drain chain takes its next sum this much before the chain is full.
-    lead = 0 if walk.pool else shape.rows + shape.columns - 2
+    lead = max(CHUNK_GAP, 0 if walk.pool else shape.rows + shape.columns - 2)
     longest = max(work.steps for work in works.values())
     least = max(0, longest + lead - walk.cycles(shape))
     if not shape.single_port:
@@ -490,11 +491,11 @@ def _header(program: Program, memory: MemoryMap, layers: int) -> dict[str, int]:
     raw = target.bits == 32
     return {
         "input_first": memory.base[source.name],
-        "input_second": memory.input_second,
+        "input_pitch": memory.input_second - memory.base[source.name],
         "input_last": source.bytes - 1,
         "input_flip": int(not source.signed),
         "output_first": memory.base[target.name],
-        "output_second": memory.output_second,
+        "output_pitch": memory.output_second - memory.base[target.name],
         "output_last": target.size - 1,
         "output_raw": int(raw),
         "output_flip": int(not raw and not target.signed),

@@ -11,7 +11,7 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_layout, descriptor_words
 from shiftwork.hw.rom import Rom
 
-LOAD_OVERHEAD = 2
+LOAD_OVERHEAD = 3
 """Cycles beside one for each descriptor word, from the end of a layer to ``start`` of the next."""
 
 
@@ -33,6 +33,7 @@ class Sequencer(wiring.Component):
         header, header_valid: the descriptor of the network's streams.
         layer: the descriptor of the running layer.
         index: number of the running layer.
+        prepare: the descriptor is complete; addresses can be computed.
         start: the layer begins.
         layer_done: the layer's last word is written.
         frame_ready: an input frame is complete and an output buffer is free.
@@ -49,6 +50,7 @@ class Sequencer(wiring.Component):
                 "header_valid": Out(1),
                 "layer": Out(descriptor_layout(config.fields)),
                 "index": Out(8),
+                "prepare": Out(1),
                 "start": Out(1),
                 "layer_done": In(1),
                 "frame_ready": In(1),
@@ -99,7 +101,10 @@ class Sequencer(wiring.Component):
                     m.d.sync += shift_in(layer)
                 with m.If(count == layer_words):
                     m.d.sync += [address.eq(address), count.eq(0), arriving.eq(0)]
-                    m.next = "START"
+                    m.next = "PREPARE"
+            with m.State("PREPARE"):
+                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1), self.prepare.eq(1)]
+                m.next = "START"
             with m.State("START"):
                 m.d.comb += [self.header_valid.eq(1), self.busy.eq(1), self.start.eq(1)]
                 m.next = "RUN"

@@ -10,6 +10,10 @@ TOP = "shiftwork_core"
 RTLIL_FILE = "core.il"
 VERILOG_FILE = "core.v"
 
+REMOVED = " ".join(
+    f"-remove {name}" for name in ("generator", "top", "cells_not_processed", "full_case", "init", "src")
+)
+
 YOSYS_COMMANDS = (
     f"read_rtlil {RTLIL_FILE}",
     f"hierarchy -top {TOP}",
@@ -20,7 +24,9 @@ YOSYS_COMMANDS = (
     "opt_clean",
     "memory_collect",
     "opt_clean",
-    f"write_verilog -noattr {VERILOG_FILE}",
+    f"attrmap -modattr {REMOVED}",
+    f"attrmap {REMOVED}",
+    f"write_verilog {VERILOG_FILE}",
 )
 """Turn the file of :func:`to_rtlil` into Verilog; plain always blocks, right at time 0 everywhere."""
 

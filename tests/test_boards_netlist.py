@@ -1,4 +1,5 @@
 import pytest
+
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.netlist import count_blocks
 
@@ -16,7 +17,12 @@ def scope(lines):
     return {"type": "$scopeinfo", "attributes": {"module_src": f"core.v:{lines}"}}
 
 
-SCOPES = {"core": scope("1.1-99.10"), "core.array": scope("100.1-200.10")}
+SCOPES = {
+    "core": scope("1.1-99.10"),
+    "core.array": scope("100.1-200.10"),
+    "core.pe": scope("201.1-300.10"),
+    "core.memory": scope("301.1-400.10"),
+}
 COUNTS = {"lut": 0, "ff": 0, "bram": 0, "dsp": 0, "spram": 0}
 
 
@@ -33,6 +39,7 @@ def count(cells):
         ("core.pe.mac", {"path": "core pe mac", "source": "core.v:150.3-150.9"}, "pe"),
         ("core.memory.bank.0", {"source": "/share/brams_map.v:204.1-204.9"}, "memory"),
         ("core.bank", {}, "core"),
+        ("core.token.valid", {}, "core"),
         ("$auto$1", {}, "core"),
     ],
 )

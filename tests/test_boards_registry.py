@@ -1,4 +1,5 @@
 import pytest
+
 from shiftwork.boards.registry import BOARDS, BoardError, find
 
 

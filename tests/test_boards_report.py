@@ -3,6 +3,7 @@ import json
 
 import pytest
 from rich.console import Console
+
 from shiftwork.boards.report import (
     Report,
     Resource,

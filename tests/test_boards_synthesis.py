@@ -1,12 +1,17 @@
 import json
+from importlib import resources
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from shiftwork.boards import yowasp
+
+from shiftwork.boards import accelerator, yowasp
 from shiftwork.boards.registry import BoardError
 from shiftwork.boards.synthesis import synthesize
-
 from shiftwork.errors import CapacityError, OutputError, TimingError, ToolError
+from shiftwork.quant.calibration import read_samples
+from shiftwork.quant.onnx_import import load
+from shiftwork.quant.quantizer import quantize
 
 VERILOG = """\
 module counter(input clk, input en, input [7:0] d, output reg [15:0] q);
@@ -73,9 +78,11 @@ class Tools:
             for kind, count in self.cells.items()
             for index in range(count)
         }
-        return {"modules": {"shiftwork_top": {"cells": cells}}}
+        scopes = {"core.array": {"type": "$scopeinfo", "attributes": {"module_src": SOURCE}}}
+        return {"modules": {"shiftwork_top": {"cells": scopes | cells}}}
 
 
+SOURCE = "core.v:1.1-9.10"
 PATH = {
     "from": "posedge clk",
     "to": "posedge clk",
@@ -217,3 +224,27 @@ def test_with_the_real_tools(tmp_path, board, least):
     assert report.blocks["counter"]["ff"] == 16
     assert report.ff.used == 16
     assert report.lut.used >= 16
+
+
+@pytest.mark.heavy
+def test_mnist_8_on_icebreaker(shared, tmp_path):
+    x = np.load(shared / "data" / "mnist" / "mnist_train.npz")["x"][:100]
+    graph = load(shared / "models" / "onnx_mnist8" / "mnist-8.onnx")
+    program = quantize(graph, x.reshape(-1, 1, 28, 28).astype(np.float32))
+    design = accelerator.Accelerator(program, board="icebreaker")
+    assert design.config.shape.elements == 16
+    assert design.schedule.cycles <= 56_500
+    report = synthesize(design, board="icebreaker", folder=tmp_path)
+    assert report.fmax_mhz >= 36.0
+    assert report.lut.used <= report.lut.available
+
+
+@pytest.mark.heavy
+def test_two_layer_network_on_ulx3s(tmp_path):
+    examples = resources.files("shiftwork.examples")
+    samples = read_samples(str(examples / "mnist_calibration.npz"))
+    program = quantize(load(str(examples / "mnist_mlp.onnx")), samples.x)
+    design = accelerator.Accelerator(program, board="ulx3s-85f", rows=1, columns=20)
+    assert design.schedule.cycles <= 1.15 * program.macs / 20
+    report = synthesize(design, board="ulx3s-85f", folder=tmp_path)
+    assert report.fmax_mhz >= report.target_mhz

@@ -3,8 +3,8 @@ import time
 from pathlib import Path
 
 import pytest
-from shiftwork.boards import yowasp
 
+from shiftwork.boards import yowasp
 from shiftwork.errors import ToolError
 from shiftwork.workspace import silent
 
@@ -114,3 +114,10 @@ def test_says_when_a_tool_is_prepared(tool, tmp_path):
     messages = []
     run(tmp_path, progress=messages.append)
     assert messages == ["first run of tool on this machine: it is compiled once, about a minute"]
+
+
+def test_prepare(tool):
+    tool("echo 'Preparing to run yowasp-tool'; sleep 0.5; test \"$1\" = --version")
+    messages = []
+    yowasp.prepare("tool", progress=messages.append)
+    assert len(messages) == 1

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from shiftwork.boards import registry
 
 from shiftwork import __main__, cli
+from shiftwork.boards import registry
 from shiftwork.errors import CapacityError
 
 

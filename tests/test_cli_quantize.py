@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 from onnx import helper
-from shiftwork.quant.program import Program
 
 from shiftwork import __main__
+from shiftwork.quant.program import Program
 
 KEYS = {"accuracy_float", "accuracy_int8", "agreement", "layers", "program", "evaluated_on"}
 LAYER_KEYS = {"name", "op", "sqnr_db", "shift_min", "shift_max", "accumulator_bits"}

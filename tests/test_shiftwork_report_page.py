@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from shiftwork.boards.report import Report, Resource
 from shiftwork.quant.graph import Layout
 from shiftwork.quant.program import Conv, Program, Tensor
-
 from shiftwork.report_page import Page, render
 
 VOID = {"meta", "img", "br"}

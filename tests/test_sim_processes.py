@@ -22,7 +22,7 @@ child.wait()
 
 def run(code: str, folder: Path, time_limit: float | None = None) -> None:
     run_logged(
-        [sys.executable, "-c", code],
+        [[sys.executable, "-c", code]],
         cwd=folder,
         env=os.environ,
         log=folder / "log",
@@ -66,7 +66,7 @@ def test_a_failure_names_the_first_error_and_the_log(tmp_path: Path) -> None:
 def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"The tool cannot be started: .*/none: No such file"):
         run_logged(
-            [str(tmp_path / "none")], cwd=tmp_path, env={}, log=tmp_path / "log", what="The tool"
+            [[str(tmp_path / "none")]], cwd=tmp_path, env={}, log=tmp_path / "log", what="The tool"
         )
 
 

@@ -12,8 +12,15 @@ from shiftwork.boards.synthesis import synthesize
 from shiftwork.errors import DataError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.program import Program
-from shiftwork.records import check, describe, evaluate_on, simulation_record, summary
 from shiftwork.report_page import Page, render
+from shiftwork.steps import (
+    check,
+    describe,
+    evaluate_on,
+    generate,
+    simulation_record,
+    summary,
+)
 from shiftwork.workspace import (
     Progress,
     Workspace,
@@ -115,7 +122,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         identity = environment | {"net": program.digest, "config": repr(accelerator.config)}
         generated = workspace.step(
             "generate",
-            lambda path: _generate(accelerator, path),
+            lambda path: generate(accelerator, path, progress=progress),
             inputs=identity,
             title=f"generating the Verilog: {describe(accelerator)}",
         )
@@ -174,10 +181,6 @@ def _quantize(job: Job, folder: Path) -> None:
     program = quantize(graph, samples.x, QuantizerOptions(**job.options))
     program.save(folder / PROGRAM)
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
-
-
-def _generate(accelerator: Accelerator, folder: Path) -> None:
-    accelerator.write_verilog(folder)
 
 
 def _simulate(job: Job, accelerator: Accelerator, folder: Path) -> None:

@@ -97,7 +97,7 @@ def quantize(
     from shiftwork.quant.onnx_import import load
     from shiftwork.quant.quantizer import QuantizerOptions
     from shiftwork.quant.quantizer import quantize as quantize_graph
-    from shiftwork.records import evaluate_on
+    from shiftwork.steps import evaluate_on
 
     progress = _progress()
     graph = load(model)
@@ -121,14 +121,15 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Generate the accelerator: Verilog, ROM images and manifest.json."""
-    from shiftwork.records import describe, summary
+    from shiftwork.steps import describe, summary
+    from shiftwork.steps import generate as write_files
     from shiftwork.workspace import Workspace
 
     progress = _progress()
     with Workspace(output, progress=progress) as workspace:
         accelerator = _accelerator(net, board, rows, columns)
         progress(f"generating the Verilog: {describe(accelerator)}")
-        workspace.publish(lambda folder: _write_verilog(accelerator, folder))
+        workspace.publish(lambda folder: write_files(accelerator, folder, progress=progress))
     record = summary(accelerator, output / "core.v")
     _show(record, as_json, _facts("accelerator", record))
 
@@ -150,8 +151,8 @@ def simulate(
 ) -> None:
     """Simulate the Verilog and compare every value of every layer with the golden model."""
     from shiftwork.quant.calibration import read_samples
-    from shiftwork.records import check, describe, simulation_record
     from shiftwork.sim.executor import simulate as simulate_accelerator
+    from shiftwork.steps import check, describe, simulation_record
 
     progress = _progress()
     samples = read_samples(inputs)
@@ -292,10 +293,6 @@ def _quantizer_options(scales: str, per_tensor: bool, activations: str) -> dict[
     return {"scales": scales, "per_channel": not per_tensor, "activations": activations}
 
 
-def _write_verilog(accelerator: "Accelerator", folder: Path) -> None:
-    accelerator.write_verilog(folder)
-
-
 def _progress() -> "Progress":
     console, start = Console(stderr=True, highlight=False, markup=False), time.monotonic()
 
@@ -391,18 +388,20 @@ def _closing(built: "Built") -> str:
 
 
 def _demo_table(built: "Built", job: "Job") -> Table:
+    from shiftwork.boards.report import LABELS
+
     report, quality, simulation = built.report, built.evaluation, built.simulation
     table = Table(title=f"a digit reader on {report.title}", title_justify="left")
     table.add_column("question")
     table.add_column("answer")
-    most = max(report.resources.values(), key=lambda resource: resource.percent)
+    shares = ", ".join(f"{LABELS[n]} {r.percent:.0f} %" for n, r in report.resources.items())
     rows = {
         "How often is the trained network right?": _percent(quality["accuracy_float"])
         + f" of {quality['samples']} images",
         "And as 8-bit hardware?": _percent(quality["accuracy_int8"]),
         "Does the hardware compute what it should?": f"yes: {simulation['inputs']} images "
         f"simulated in {job.engine}, every value of every layer equal",
-        "Does it fit the FPGA?": f"yes: at most {most.percent:.0f} % of any resource is used",
+        "Does it fit the FPGA?": f"yes: {shares}",
         "How fast can its clock be?": f"{report.fmax_mhz:.1f} MHz "
         f"({report.target_mhz:g} MHz are needed)",
         "How long does one image take?": f"{report.latency_us / 1000:.2f} ms "

@@ -1,14 +1,16 @@
-"""What the steps report, as JSON values; the keys are those that ``--json`` prints."""
+"""Single steps, and what they report as JSON values: the keys are those that ``--json`` prints."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shiftwork.boards import yowasp
 from shiftwork.errors import MismatchError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.program import Program
 from shiftwork.sim.evaluation import evaluate
+from shiftwork.workspace import Progress
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
@@ -29,6 +31,12 @@ def evaluate_on(graph: Graph, program: Program, samples: Path) -> dict[str, Any]
     """Accuracy of float and int8 network on the samples of a file, and each layer's quality."""
     data = read_samples(samples)
     return asdict(evaluate(graph, program, data.x, data.y)) | {"evaluated_on": str(samples)}
+
+
+def generate(accelerator: "Accelerator", folder: Path, *, progress: Progress) -> None:
+    """Writes Verilog, ROM images and manifest to ``folder``."""
+    yowasp.prepare("yosys", progress=progress)
+    accelerator.write_verilog(folder)
 
 
 def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
