@@ -11,6 +11,7 @@ from typing import Any
 from shiftwork.boards import fit, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import find
+from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import verilog
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
@@ -18,8 +19,6 @@ from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.quant.program import Program
-
-from shiftwork.errors import CapacityError, OutputError
 
 MANIFEST_FORMAT = 1
 YOSYS_LIMIT_S = 600.0
@@ -52,6 +51,8 @@ class Accelerator(Core):
         self.board = None if board is None else find(board)
         self.schedule = _schedule(program, self.board, rows, columns)
         super().__init__(config=self.schedule.config, images=self.schedule.images)
+        # Most accelerators are written to files and not elaborated: no warning about that.
+        self._MustUse__used = True
 
     @property
     def config(self) -> ArrayConfig:
@@ -70,9 +71,9 @@ class Accelerator(Core):
     def _verilog(self) -> str:
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
             folder = Path(name)
-            (folder / verilog.RTLIL_FILE).write_text(verilog.to_rtlil(Core(
-                config=self.config, images=self.schedule.images
-            )))
+            (folder / verilog.RTLIL_FILE).write_text(
+                verilog.to_rtlil(Core(config=self.config, images=self.schedule.images))
+            )
             yowasp.run(
                 "yosys",
                 ["-q", "-p", "; ".join(verilog.YOSYS_COMMANDS)],
@@ -94,7 +95,7 @@ class Accelerator(Core):
         )
 
     def write_verilog(self, folder: str | Path) -> Path:
-        """Writes Verilog, ROM images and ``manifest.json`` to ``folder``; returns the Verilog's path.
+        """Writes Verilog, ROM images and ``manifest.json``; returns the path of the Verilog.
 
         Raises:
             OutputError: if they cannot be written.
@@ -208,9 +209,7 @@ def rom_files(schedule: Schedule) -> dict[str, str]:
     images: RomImages = schedule.images
     config = schedule.config
     parameter_bits = config.shape.lanes * (config.accumulator_bits + config.shift_bits)
-    files = {
-        f"weights_{index}.hex": _hex(column, 8) for index, column in enumerate(images.weights)
-    }
+    files = {f"weights_{index}.hex": _hex(column, 8) for index, column in enumerate(images.weights)}
     files["parameters.hex"] = _hex(images.parameters, parameter_bits)
     files["program.hex"] = _hex(images.program, PROGRAM_WORD_BITS)
     return files

@@ -1,13 +1,12 @@
 """Which array a board gets, and whether a network fits it."""
 
 from shiftwork.boards.board import Board
+from shiftwork.errors import CapacityError
 from shiftwork.hw.activation_bank import SPRAM_BYTES
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.quant.program import Conv, Program
-
-from shiftwork.errors import CapacityError
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""
@@ -46,7 +45,9 @@ def choose(program: Program, board: Board | None) -> Schedule:
     ]
     fitting = [schedule for schedule in candidates if not problems(schedule, board)]
     if not fitting:
-        best = min(candidates, key=lambda schedule: (len(problems(schedule, board)), _size(schedule)))
+        best = min(
+            candidates, key=lambda schedule: (len(problems(schedule, board)), _size(schedule))
+        )
         check(best, board)
     fastest = min(schedule.cycles for schedule in fitting)
     near = [s for s in fitting if s.cycles <= fastest * NEARLY_AS_FAST]

@@ -39,6 +39,7 @@ NETLIST = "netlist.json"
 ROUTED = "nextpnr.json"
 REPORT = "report.json"
 UTILIZATION = re.compile(r"\s(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
+DERIVED = re.compile(r"_(?:SB_|TRELLIS_|LUT4|CCU2C|PFUMX|L6MUX21|DP16KD|MULT18X18D)")
 UNPLACEABLE = ("Unable to place", "no BELs remaining", "no more", "failed to place", "Failed to")
 
 TOP = "shiftwork_top"
@@ -316,9 +317,14 @@ def _critical_path(routed: Mapping[str, Any]) -> str:
     logic = sum(step["delay"] for step in steps if step["type"] != "routing")
     routing = sum(step["delay"] for step in steps if step["type"] == "routing")
     return (
-        f"{steps[0]['from']['cell']} to {steps[-1]['to']['cell']}: "
+        f"{_source_name(steps[0]['from']['cell'])} to {_source_name(steps[-1]['to']['cell'])}: "
         f"{logic:.1f} ns logic, {routing:.1f} ns routing"
     )
+
+
+def _source_name(cell: str) -> str:
+    """A cell's name without what the tools add to the name in the source."""
+    return DERIVED.split(cell, maxsplit=1)[0].removeprefix("core.")
 
 
 def _check_timing(report: Report) -> None:

@@ -99,7 +99,10 @@ class ActivationMemory(wiring.Component):
         width = self.config.shape.word_bytes
         offset_bits = exact_log2(width)
         depth_bits = len(address) - offset_bits
-        row, following = Signal(depth_bits, name=f"{name}_row"), Signal(depth_bits, name=f"{name}_next")
+        row, following = (
+            Signal(depth_bits, name=f"{name}_row"),
+            Signal(depth_bits, name=f"{name}_next"),
+        )
         offset = address[:offset_bits]
         m.d.comb += [row.eq(address[offset_bits:]), following.eq(row + 1)]
         rows = []

@@ -1,6 +1,7 @@
 """The systolic array with its weight ROMs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
@@ -13,7 +14,7 @@ from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
 
 OPERAND_LATENCY = 2
-"""Cycles from a weight address at ``address`` to that weight in the operand register of column 0."""
+"""Cycles from a weight address to that weight in the operand register of column 0."""
 
 SUM_LATENCY = OPERAND_LATENCY + 2
 """Cycles from the last address of a dot product to the sum in the drain register of (0, 0)."""
@@ -113,6 +114,6 @@ class SystolicArray(wiring.Component):
         span = self.config.shape.columns // lanes
         for q in range(lanes):
             chain = [pe for row in pes for pe in row[q * span : (q + 1) * span]]
-            for pe, behind in zip(chain, chain[1:], strict=False):
+            for pe, behind in pairwise(chain):
                 m.d.comb += pe.drain_i.eq(behind.drain_o)
             m.d.comb += self.sums[q].eq(chain[0].drain_o)

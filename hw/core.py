@@ -133,9 +133,7 @@ class Core(wiring.Component):
         m.d.comb += [
             sender.read_ready.eq(sender_may_read),
             memory.read_enable.eq(fetch.read_enable | (sender.read_enable & sender_may_read)),
-            memory.read_address.eq(
-                Mux(fetch.read_enable, fetch.read_address, sender.read_address)
-            ),
+            memory.read_address.eq(Mux(fetch.read_enable, fetch.read_address, sender.read_address)),
             fetch.read_data.eq(memory.read_data),
             sender.read_data.eq(memory.read_data[:8]),
             memory.write_enable.eq(drain.write_enable | loader.write_enable),
@@ -148,9 +146,7 @@ class Core(wiring.Component):
             loader.write_ready.eq(memory.write_ready & ~drain.write_enable),
         ]
 
-    def _connect_array(
-        self, m: Module, sequencer: Sequencer, fetch: Fetch, drain: Drain
-    ) -> None:
+    def _connect_array(self, m: Module, sequencer: Sequencer, fetch: Fetch, drain: Drain) -> None:
         config, layer = self.array_config, sequencer.layer
         m.submodules.array = array = SystolicArray(config=config, weights=self.images.weights)
         address = Signal.like(array.address, reset_less=True)

@@ -191,7 +191,7 @@ class Drain(wiring.Component):
         self, m: Module, *, enable: Signal, tag: Value, mask: Value, data: Value
     ) -> None:
         """Collects the lanes' bytes to words and addresses them."""
-        layer, shape = self.layer, self.config.shape
+        shape = self.config.shape
         lanes, width = shape.lanes, shape.word_bytes
         slots = width // lanes
         slot = Signal(range(slots))

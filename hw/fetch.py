@@ -1,6 +1,7 @@
 """The fetch unit: walks a layer's windows and feeds the rows of the array."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -121,7 +122,7 @@ class Fetch(wiring.Component):
 
     def _add_loops(self, m: Module) -> "_Loops":
         """The nested loops, innermost first, and the idle cycles at the end of a chunk."""
-        layer, shape = self.layer, self.config.shape
+        layer = self.layer
         running, padding = Signal(), Signal()
         counters = {
             name: LoopCounter(width=len(limit))
@@ -158,9 +159,7 @@ class Fetch(wiring.Component):
             loops.run_last.eq(loops.turn_last & word.last),
             loops.line_last.eq(loops.run_last & run_x.last),
             loops.window_last.eq(loops.line_last & run_y.last),
-            loops.chunk_last.eq(
-                Mux(padding, running & pad.last, loops.window_last & ~pads)
-            ),
+            loops.chunk_last.eq(Mux(padding, running & pad.last, loops.window_last & ~pads)),
             self.done.eq(loops.chunk_last & group.last & tile.last),
             word.limit.eq(layer.run_words),
             word.step.eq(loops.turn_last),
@@ -250,7 +249,7 @@ class Fetch(wiring.Component):
         stages = [Signal(FetchToken, name=f"token_{i}") for i in range(TOKEN_LATENCY)]
         for name, value in members.items():
             m.d.sync += stages[0][name].eq(value)
-        for before, after in zip(stages, stages[1:], strict=False):
+        for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         m.d.comb += self.token.eq(stages[-1])
 
@@ -259,7 +258,6 @@ class Fetch(wiring.Component):
         layer, rows = self.layer, self.config.shape.rows
         layout = self._position_layout()
         following = Signal(layout)
-        line_start = Signal(self.config.address_bits)
         column = Signal.like(layer.out_width)
         ring = [Signal(layout, name=f"row_{r}") for r in range(rows)]
         current = Signal(layout)

@@ -62,21 +62,22 @@ def requantized_range(program: Program, op: Op) -> tuple[int, int]:
     match op:
         case Conv():
             lo, hi = op.accumulator_range(source)
-            rounding = 0 if op.accumulators else np.where(
-                op.shift > 0, np.int64(1) << np.maximum(op.shift - 1, 0), 0
+            rounding = (
+                0
+                if op.accumulators
+                else np.where(op.shift > 0, np.int64(1) << np.maximum(op.shift - 1, 0), 0)
             )
             return int((lo + rounding).min()), int((hi + rounding).max())
         case AveragePool():
             count = op.kernel[0] * op.kernel[1]
-            rounding = 1 << op.shift >> 1
-            lo = min(source.lo, op.pad_value)
-            hi = max(source.hi, op.pad_value)
-            return count * lo + rounding, count * hi + rounding
+            half = 1 << op.shift >> 1
+            least, greatest = min(source.lo, op.pad_value), max(source.hi, op.pad_value)
+            return count * least + half, count * greatest + half
         case _:
             return -128, 127
 
 
-def pool_range(program: Program, op: Op) -> tuple[int, int]:
+def pool_range(op: Op) -> tuple[int, int]:
     """Least and greatest value of a pooling lane, in stored bytes."""
     if isinstance(op, MaxPool):
         return -128, 127
@@ -120,7 +121,9 @@ def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tup
         if not isinstance(op, Conv):
             bias = np.repeat(bias << config.shift_base, shape.lanes)
             runtime_shift = np.repeat(runtime_shift, shape.lanes)
-        size = -(-len(bias) // shape.columns) * shape.columns if isinstance(op, Conv) else shape.lanes
+        size = (
+            -(-len(bias) // shape.columns) * shape.columns if isinstance(op, Conv) else shape.lanes
+        )
         lanes = [
             (int(b) & ((1 << bits) - 1)) | int(s) << bits
             for b, s in zip(bias, runtime_shift, strict=True)
@@ -128,6 +131,9 @@ def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tup
         lanes += [0] * (size - len(lanes))
         for start in range(0, size, shape.lanes):
             words.append(
-                sum(lane << (q * lane_bits) for q, lane in enumerate(lanes[start : start + shape.lanes]))
+                sum(
+                    lane << (q * lane_bits)
+                    for q, lane in enumerate(lanes[start : start + shape.lanes])
+                )
             )
     return tuple(words)

@@ -62,9 +62,7 @@ class InputLoader(wiring.Component):
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
             self.write_address.eq(Mux(at_start, base, address)),
-            self.write_data.eq(
-                Cat(self.i.payload[:7], self.i.payload[7] ^ header.input_flip)
-            ),
+            self.write_data.eq(Cat(self.i.payload[:7], self.i.payload[7] ^ header.input_flip)),
             self.full.eq(full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
         ]

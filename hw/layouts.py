@@ -6,34 +6,19 @@ from amaranth.lib import data
 PROGRAM_WORD_BITS = 32
 
 
-class Token(data.Struct):
-    """Control that travels through the array with its data."""
+Token = data.StructLayout({"valid": 1, "last": 1})
+"""Control that travels through the array with its data."""
 
-    valid: 1
-    last: 1
+FetchToken = data.StructLayout({"valid": 1, "start": 1, "first": 1, "last": 1})
+"""Control that leaves the fetch unit, one for each byte that enters row 0.
 
+``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product.
+"""
 
-class FetchToken(data.Struct):
-    """Control that leaves the fetch unit, one for each byte that enters row 0.
-
-    ``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product.
-    """
-
-    valid: 1
-    start: 1
-    first: 1
-    last: 1
-
-
-class DrainTag(data.Struct):
-    """What a value needs to find its place in memory; travels with it through the requantizer."""
-
-    emit: 1
-    row_end: 1
-    chunk_end: 1
-    tile_end: 1
-    layer_end: 1
-    plane: 2
+DrainTag = data.StructLayout(
+    {"emit": 1, "row_end": 1, "chunk_end": 1, "tile_end": 1, "layer_end": 1, "plane": 2}
+)
+"""What a value needs to find its place in memory; travels with it through the requantizer."""
 
 
 def descriptor_layout(fields: tuple[tuple[str, int, bool], ...]) -> data.StructLayout:
@@ -60,6 +45,4 @@ def pack_descriptor(
         bits |= (values[name] & ((1 << width) - 1)) << position
         position += width
     mask = (1 << PROGRAM_WORD_BITS) - 1
-    return tuple(
-        bits >> (PROGRAM_WORD_BITS * i) & mask for i in range(descriptor_words(fields))
-    )
+    return tuple(bits >> (PROGRAM_WORD_BITS * i) & mask for i in range(descriptor_words(fields)))

@@ -26,7 +26,9 @@ class LoopCounter(wiring.Component):
 
     def __init__(self, *, width: int):
         self.width = width
-        super().__init__({"limit": In(width), "start": In(1), "step": In(1), "last": Out(1), "next_last": Out(1)})
+        super().__init__(
+            {"limit": In(width), "start": In(1), "step": In(1), "last": Out(1), "next_last": Out(1)}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -77,7 +77,10 @@ class OutputSender(wiring.Component):
             buffer.r_en.eq(self.o.ready),
             popped.eq(self.o.valid & self.o.ready),
         ]
-        m.d.sync += [arriving.eq(Cat(granted, arriving[:-1])), credits.eq(credits + popped - granted)]
+        m.d.sync += [
+            arriving.eq(Cat(granted, arriving[:-1])),
+            credits.eq(credits + popped - granted),
+        ]
         with m.If(self.finish):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(1),

@@ -62,9 +62,7 @@ class Requantizer(wiring.Component):
         word = Signal(32)
         m.d.comb += [
             word.eq(accumulator),
-            clipped.eq(
-                Mux(shifted < self.lo, self.lo, Mux(shifted > self.hi, self.hi, shifted))
-            ),
+            clipped.eq(Mux(shifted < self.lo, self.lo, Mux(shifted > self.hi, self.hi, shifted))),
             self.byte.eq(byte),
         ]
         with m.If(self.enable):

@@ -267,7 +267,8 @@ def _fetch_fields(
         "pool": int(walk.pool),
         "average": int(isinstance(op, AveragePool)),
         "reads_input": int(memory.base[op.input] == memory.base[program.input]),
-        "input_base": (memory.base[op.input] - top * row_bytes) % (1 << _address_bits(memory, shape)),
+        "input_base": (memory.base[op.input] - top * row_bytes)
+        % (1 << _address_bits(memory, shape)),
         "row_bytes": row_bytes,
         "height": height,
         "x_first": -left * channels,
@@ -415,9 +416,7 @@ def _columns(walk: _Walk, shape: ArrayShape) -> int:
     return shape.word_bytes if walk.pool else shape.columns
 
 
-def _reads(
-    walk: _Walk, shape: ArrayShape, pad: int, chunks: int | None
-) -> Reads:
+def _reads(walk: _Walk, shape: ArrayShape, pad: int, chunks: int | None) -> Reads:
     """Whether a cycle, counted from the first turn of a chunk, reads the memory.
 
     Args:
@@ -519,14 +518,16 @@ def _config(
     runtime = [int(shift.max()) - shift_base for shift in scaled]
     runtime += [int(shifts(op).max()) for op in ops if not isinstance(op, Conv)]
     ranges = [requantized_range(program, op) for op in convs]
-    pools = [pool_range(program, op) for op in ops if not isinstance(op, Conv)]
+    pools = [pool_range(op) for op in ops if not isinstance(op, Conv)]
     ranges += [
         (lo << shift_base, hi << shift_base)
         for op in ops
         if not isinstance(op, Conv)
-        for lo, hi in (requantized_range(program, op), pool_range(program, op))
+        for lo, hi in (requantized_range(program, op), pool_range(op))
     ]
-    header_fields = tuple((name, max(1, value.bit_length()), False) for name, value in header.items())
+    header_fields = tuple(
+        (name, max(1, value.bit_length()), False) for name, value in header.items()
+    )
     reach = [_reach(program, op, shape) for op in ops]
     weight_depth = sum(-(-len(op.weights) // shape.columns) * op.weights[0].size for op in convs)
     program_words = layouts.descriptor_words(header_fields)

@@ -11,7 +11,8 @@ RTLIL_FILE = "core.il"
 VERILOG_FILE = "core.v"
 
 REMOVED = " ".join(
-    f"-remove {name}" for name in ("generator", "top", "cells_not_processed", "full_case", "init", "src")
+    f"-remove {name}"
+    for name in ("generator", "top", "cells_not_processed", "full_case", "init", "src")
 )
 
 YOSYS_COMMANDS = (
@@ -28,7 +29,7 @@ YOSYS_COMMANDS = (
     f"attrmap {REMOVED}",
     f"write_verilog {VERILOG_FILE}",
 )
-"""Turn the file of :func:`to_rtlil` into Verilog; plain always blocks, right at time 0 everywhere."""
+"""Turn the file of :func:`to_rtlil` into Verilog that is right from time 0 in every simulator."""
 
 _BANNER = re.compile(r"\A(/\*.*?\*/\s*)+", re.DOTALL)
 

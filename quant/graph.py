@@ -20,15 +20,22 @@ Padding = tuple[int, int, int, int]
 FloatArray = NDArray[np.float32]
 
 
-def window_count(size: int, kernel: int, stride: int, before: int, after: int, dilation: int) -> int:
+def window_count(
+    size: int, kernel: int, stride: int, before: int, after: int, dilation: int
+) -> int:
     """Number of window positions along one axis of ``size`` elements (ONNX, floor mode)."""
     return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
 
 
 def output_shape(
-    shape: Shape, channels: int, kernel: Pair, stride: Pair, padding: Padding, dilation: Pair = (1, 1)
+    shape: Shape,
+    channels: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair = (1, 1),
 ) -> Shape:
-    """Shape ``(H, W, C)`` that a window op makes of ``shape``; padding is top, left, bottom, right."""
+    """Shape ``(H, W, C)`` that a window op makes; padding is top, left, bottom, right."""
     top, left, bottom, right = padding
     return (
         window_count(shape[0], kernel[0], stride[0], top, bottom, dilation[0]),

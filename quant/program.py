@@ -7,6 +7,7 @@ an unsigned activation is 0..255 here, whatever byte the hardware stores for it.
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -21,6 +22,17 @@ from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 
 FORMAT_VERSION = 1
 MAX_SHIFT = 31
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 MAX_ACCUMULATOR_BITS = 32
 
 
@@ -105,7 +117,7 @@ class Conv(Op):
     """The dot product: a convolution, or a dense layer as a 1x1 convolution on ``(1, 1, N)``.
 
     ``acc[o] = bias[o] + sum(x * weights[o])``, ``x = pad_value`` outside the feature map;
-    ``y = clip((acc + (1 << (s - 1))) >> s, lo, hi)`` with ``s = shift[o]`` (``s = 0`` adds nothing).
+    ``y = clip((acc + (1 << (s - 1))) >> s, lo, hi)``, ``s = shift[o]`` (``s = 0`` adds nothing).
     With ``accumulators`` the output is ``acc`` itself, 32 bit, and shift, lo and hi do not count.
 
     Attributes:
@@ -153,10 +165,10 @@ class MaxPool(Op):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AveragePool(Op):
-    """``y = clip((sum + (1 << (shift - 1))) >> shift, lo, hi)`` over a window.
+    """``y = clip((sum + (1 << (shift - 1))) >> shift, lo, hi)`` over a window of n positions.
 
-    ``shift = ceil(log2(kh * kw))``; what remains of 1/n is the output tensor's gain. Positions
-    outside the feature map count as ``pad_value``.
+    With ``k = ceil(log2 n)`` the output's exponent is the input's plus ``k - shift``, and its gain
+    the input's times ``2**k / n``. Positions outside the feature map count as ``pad_value``.
     """
 
     kernel: Pair
@@ -283,6 +295,7 @@ class Program:
                 self._verify_conv(op, source, target, last=last)
             case MaxPool():
                 _verify_shape(op, target.shape, _window_shape(op, source))
+                _verify_windows(op, source, target)
                 if (source.lo, source.hi, source.signed) != (target.lo, target.hi, target.signed):
                     raise ProgramError(f"op '{op.name}' must keep the range of its input")
             case AveragePool():
@@ -366,7 +379,7 @@ class Program:
             header = json.loads(arrays.pop("program").tobytes())
         except FileNotFoundError:
             raise ProgramError(f"{path}: no such file") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        except _UNREADABLE as error:
             raise ProgramError(
                 f"{path} is not a program file, or is damaged ({error}); "
                 "'shiftwork quantize' makes one"
@@ -386,6 +399,15 @@ def _window_shape(op: MaxPool | AveragePool, source: Tensor) -> Shape:
     return output_shape(source.shape, source.shape[2], op.kernel, op.stride, op.padding)
 
 
+def _verify_windows(op: MaxPool, source: Tensor, target: Tensor) -> None:
+    """A maximum over padding alone has no value."""
+    for axis in range(2):
+        first = op.kernel[axis] - op.padding[axis]
+        last = (target.shape[axis] - 1) * op.stride[axis] - op.padding[axis]
+        if first < 1 or last >= source.shape[axis]:
+            raise ProgramError(f"op '{op.name}' has a window that lies wholly in the padding")
+
+
 def _verify_tensor(tensor: Tensor) -> None:
     lo, hi = (0, 255) if not tensor.signed else (-128, 127)
     if tensor.bits == 32:
@@ -394,7 +416,8 @@ def _verify_tensor(tensor: Tensor) -> None:
         raise ProgramError(f"tensor '{tensor.name}': bits must be 8 or 32, not {tensor.bits}")
     if not lo <= tensor.lo <= tensor.hi <= hi:
         raise ProgramError(
-            f"tensor '{tensor.name}': its range must lie in {lo}..{hi}, not {tensor.lo}..{tensor.hi}"
+            f"tensor '{tensor.name}': its range must lie in {lo}..{hi}, "
+            f"not {tensor.lo}..{tensor.hi}"
         )
     if len(tensor.shape) != 3 or min(tensor.shape) < 1:
         raise ProgramError(f"tensor '{tensor.name}': the shape {tensor.shape} is not (H, W, C)")
@@ -417,7 +440,8 @@ def _verify_shifts(name: str, shift: NDArray) -> None:
 def _verify_bounds(name: str, lo: int, hi: int, target: Tensor) -> None:
     if not target.lo <= lo <= hi <= target.hi:
         raise ProgramError(
-            f"op '{name}' clips to {lo}..{hi}, outside of '{target.name}' ({target.lo}..{target.hi})"
+            f"op '{name}' clips to {lo}..{hi}, outside of '{target.name}' "
+            f"({target.lo}..{target.hi})"
         )
 
 
@@ -490,7 +514,7 @@ def _tuples(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_npz(stream: Any, arrays: dict[str, NDArray]) -> None:
-    """As numpy.savez_compressed, but with a fixed time stamp, so that the bytes are reproducible."""
+    """As numpy.savez_compressed, but with a fixed time stamp: reproducible bytes."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for key, array in arrays.items():
             entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))

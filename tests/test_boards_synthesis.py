@@ -83,13 +83,14 @@ class Tools:
 
 
 SOURCE = "core.v:1.1-9.10"
+A, B = "core.fetch.word_SB_DFFESR_Q_7_D_SB_LUT4_O_LC", "busy"
 PATH = {
     "from": "posedge clk",
     "to": "posedge clk",
     "path": [
-        {"type": "clk-to-q", "delay": 1.5, "from": {"cell": "a"}, "to": {"cell": "a"}},
-        {"type": "routing", "delay": 2.0, "from": {"cell": "a"}, "to": {"cell": "b"}},
-        {"type": "setup", "delay": 0.5, "from": {"cell": "b"}, "to": {"cell": "b"}},
+        {"type": "clk-to-q", "delay": 1.5, "from": {"cell": A}, "to": {"cell": A}},
+        {"type": "routing", "delay": 2.0, "from": {"cell": A}, "to": {"cell": B}},
+        {"type": "setup", "delay": 0.5, "from": {"cell": B}, "to": {"cell": B}},
     ],
 }
 
@@ -112,7 +113,7 @@ def test_report(use, tmp_path):
     assert report.blocks["array"]["lut"] == 3
     assert (report.fmax_mhz, report.target_mhz, report.latency_us) == (40.0, 36.0, 25.0)
     assert report.latency_with_io_us == 1794 / 40
-    assert report.critical_path == "a to b: 2.0 ns logic, 2.0 ns routing"
+    assert report.critical_path == "fetch.word to busy: 2.0 ns logic, 2.0 ns routing"
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads(
         json.dumps(report.as_dict())
     )

@@ -1,6 +1,7 @@
 """The whole way from a trained network to a report, as steps that are kept and reused."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,13 +164,23 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
 
 def command(job: Job, folder: Path) -> str:
     """The command line that repeats the build."""
-    parts = ["shiftwork build", str(job.model), "--calibration", str(job.calibration)]
-    if job.test:
-        parts += ["--test", str(job.test)]
-    parts += ["--board", job.board]
-    if job.rows and job.columns:
-        parts += ["--rows", str(job.rows), "--columns", str(job.columns)]
-    return " ".join([*parts, "-o", str(folder)])
+    options = {
+        "--calibration": job.calibration,
+        "--test": job.test,
+        "--board": job.board,
+        "--rows": job.rows,
+        "--columns": job.columns,
+        "--scales": job.options.get("scales"),
+        "--activations": job.options.get("activations"),
+        "--engine": job.engine,
+        "--limit": job.images,
+        "--seeds": job.seeds,
+        "--clock": job.clock_mhz,
+        "--output": folder,
+    }
+    given = [part for name, value in options.items() if value is not None for part in (name, value)]
+    flags = [] if job.options.get("per_channel", True) else ["--per-tensor"]
+    return shlex.join(str(part) for part in ("shiftwork", "build", job.model, *given, *flags))
 
 
 def _quantize(job: Job, folder: Path) -> None:

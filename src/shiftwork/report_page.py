@@ -18,7 +18,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #f4f5f7
 main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; margin: .5rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p { max-width: 44rem; }
+p { max-width: 44rem; overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .6rem; }
 .facts div, figure { background: white; border: 1px solid #d9dce1; border-radius: 6px; }
 .facts div { padding: .5rem .7rem; }
