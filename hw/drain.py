@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from shiftwork.hw import requantizer
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import DrainTag, descriptor_layout
+from shiftwork.hw.layouts import DrainTag, Move, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
 from shiftwork.hw.requantizer import Requantizer
 from shiftwork.hw.rom import Rom
@@ -73,14 +73,19 @@ class Drain(wiring.Component):
         m = Module()
         enable, step = Signal(), Signal()
         m.d.comb += enable.eq(~self.write_enable | self.write_ready)
-        tag, mask = self._add_counters(m, enable=enable, step=step)
+        # A copy of its own: the first value comes much later, and the way to all blocks is long.
+        begin = Signal()
+        m.d.sync += begin.eq(self.start)
+        tag, mask = self._add_counters(m, begin=begin, enable=enable, step=step)
         tags = requantizer.tag_pipeline(m, enable, tag, requantizer.LATENCY)
         masks = _delayed(m, enable, mask, requantizer.LATENCY)
-        data = self._add_lanes(m, enable=enable, plane=tags[1].plane)
-        self._add_packer(m, enable=enable, tag=tags[-1], mask=masks[-1], data=data)
+        values = self._add_lanes(m, enable=enable, plane=tags[1].plane)
+        self._add_packer(m, begin=begin, enable=enable, tag=tags[-1], mask=masks[-1], values=values)
         return m
 
-    def _add_counters(self, m: Module, *, enable: Signal, step: Signal) -> tuple[Value, Signal]:
+    def _add_counters(
+        self, m: Module, *, begin: Signal, enable: Signal, step: Signal
+    ) -> tuple[data.View, Signal]:
         """Row, channel and byte within a tile; returns the tag and byte mask of the step."""
         layer, shape = self.layer, self.config.shape
         lanes, width = shape.lanes, shape.word_bytes
@@ -107,10 +112,10 @@ class Drain(wiring.Component):
         m.d.comb += [
             step.eq(active & enable),
             group.limit.eq(layer.groups),
-            group.start.eq(self.start),
+            group.start.eq(begin),
             group.step.eq(step & chunk_end),
             tile.limit.eq(layer.tiles),
-            tile.start.eq(self.start),
+            tile.start.eq(begin),
             tile.step.eq(step & chunk_end & last_group),
             last_group.eq(group.last),
             last_tile.eq(tile.last),
@@ -143,7 +148,7 @@ class Drain(wiring.Component):
                     ]
         with m.If(self.captured):
             m.d.sync += active.eq(1)
-        with m.If(self.start):
+        with m.If(begin):
             m.d.sync += [
                 parameter.eq(layer.parameter_base),
                 group_parameter.eq(layer.parameter_base),
@@ -157,12 +162,15 @@ class Drain(wiring.Component):
         tag = Signal(DrainTag)
         m.d.comb += [
             tag.emit.eq(exists[0] & word_full),
-            tag.row_end.eq(step & value_end & row_full),
-            tag.chunk_end.eq(step & chunk_end),
-            tag.tile_end.eq(step & chunk_end & last_group),
             tag.layer_end.eq(step & chunk_end & last_group & last_tile),
             tag.plane.eq(plane),
         ]
+        with m.If(step & chunk_end):
+            m.d.comb += tag.move.eq(Mux(last_group, Move.TILE, Move.GROUP))
+        with m.Elif(step & value_end & row_full):
+            m.d.comb += tag.move.eq(Move.ROW)
+        with m.Elif(tag.emit):
+            m.d.comb += tag.move.eq(Mux(value_end, Move.WORD, Move.PLANE))
         return tag, exists
 
     def _add_lanes(self, m: Module, *, enable: Signal, plane: Value) -> Value:
@@ -188,7 +196,14 @@ class Drain(wiring.Component):
         return Cat(results)
 
     def _add_packer(
-        self, m: Module, *, enable: Signal, tag: Value, mask: Value, data: Value
+        self,
+        m: Module,
+        *,
+        begin: Signal,
+        enable: Signal,
+        tag: data.View,
+        mask: Value,
+        values: Value,
     ) -> None:
         """Collects the lanes' bytes to words and addresses them."""
         shape = self.config.shape
@@ -206,7 +221,7 @@ class Drain(wiring.Component):
             self.write_address.eq(write_address),
             self.done.eq(pending & final & self.write_ready),
         ]
-        cursor = self._add_cursor(m, enable=enable, tag=tag)
+        cursor = self._add_cursor(m, begin=begin, enable=enable, tag=tag)
         with m.If(enable):
             m.d.sync += [pending.eq(tag.emit), final.eq(tag.layer_end)]
             with m.If(tag.emit):
@@ -220,40 +235,49 @@ class Drain(wiring.Component):
                     for s in range(slots):
                         with m.Case(s):
                             m.d.sync += [
-                                write_data[8 * lanes * s : 8 * lanes * (s + 1)].eq(data),
+                                write_data[8 * lanes * s : 8 * lanes * (s + 1)].eq(values),
                                 write_mask[lanes * s : lanes * (s + 1)].eq(mask),
                             ]
 
-    def _add_cursor(self, m: Module, *, enable: Signal, tag: Value) -> Signal:
+    def _add_cursor(self, m: Module, *, begin: Signal, enable: Signal, tag: data.View) -> Signal:
         """Address of the next word; walks words, rows, groups and tiles with the tags."""
         layer, shape = self.layer, self.config.shape
         bits = self.config.address_bits
         cursor, value = Signal(bits), Signal(bits)
         row, group, tile = Signal(bits), Signal(bits), Signal(bits)
+        target = Signal(bits)
+        next_word, next_plane = Signal(bits), Signal(bits)
         next_row, next_group, next_tile = Signal(bits), Signal(bits), Signal(bits)
-        step = Mux(layer.raw, shape.lanes, shape.word_bytes)
         m.d.comb += [
+            next_word.eq(value + Mux(layer.raw, shape.lanes, shape.word_bytes)),
+            next_plane.eq(cursor + layer.plane_step),
             next_row.eq(row + layer.pixel_step),
             next_group.eq(group + Mux(layer.pool, shape.word_bytes, shape.columns)),
             next_tile.eq(tile + layer.tile_step),
         ]
-
-        def move(target: Value, *registers: Signal) -> list:
-            return [register.eq(target) for register in (cursor, value, *registers)]
-
-        with m.If(enable):
-            with m.If(tag.emit):
-                m.d.sync += move(value + step)
-                with m.If(layer.raw & (tag.plane != PLANES - 1)):
-                    m.d.sync += [cursor.eq(cursor + layer.plane_step), value.eq(value)]
-            with m.If(tag.row_end):
-                m.d.sync += move(next_row, row)
-            with m.If(tag.chunk_end):
-                m.d.sync += move(next_group, row, group)
-            with m.If(tag.tile_end):
-                m.d.sync += move(next_tile, row, group, tile)
-        with m.If(self.start):
-            m.d.sync += move(self.origin, row, group, tile)
+        with m.Switch(tag.move):
+            for move, address in (
+                (Move.PLANE, next_plane),
+                (Move.WORD, next_word),
+                (Move.ROW, next_row),
+                (Move.GROUP, next_group),
+                (Move.TILE, next_tile),
+            ):
+                with m.Case(move):
+                    m.d.comb += target.eq(address)
+        # A number of a move is higher the more of the address begins anew.
+        level = tag.move.as_value()
+        for register, least in (
+            (cursor, Move.PLANE),
+            (value, Move.WORD),
+            (row, Move.ROW),
+            (group, Move.GROUP),
+            (tile, Move.TILE),
+        ):
+            with m.If(begin):
+                m.d.sync += register.eq(self.origin)
+            with m.Elif(enable & (level >= least.value)):
+                m.d.sync += register.eq(target)
         return cursor
 
 

@@ -14,7 +14,8 @@ class InputLoader(wiring.Component):
     A byte is taken when memory has a free write slot and the buffer is not waiting to be
     computed. Unsigned bytes are stored with their top bit flipped.
 
-    Latency: a byte is in memory one cycle after its transfer. Flow control: ``i`` is a
+    Latency: a byte can be read by requests that follow its transfer; between two frames a cycle
+    passes. Flow control: ``i`` is a
     valid/ready stream; ``full`` and ``release`` hand a buffer over and back.
 
     Parameters:
@@ -54,18 +55,22 @@ class InputLoader(wiring.Component):
         address = Signal(self.config.address_bits)
         load_second, compute_second = Signal(), Signal()
         full = Signal(2)
-        at_start = Signal(init=1)
-        base = header.input_first + Mux(load_second, header.input_pitch, 0)
+        preparing = Signal(init=1)
         accepting = Signal()
         m.d.comb += [
-            accepting.eq(self.enable & ~full.bit_select(load_second, 1)),
+            accepting.eq(self.enable & ~preparing & ~full.bit_select(load_second, 1)),
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
-            self.write_address.eq(Mux(at_start, base, address)),
+            self.write_address.eq(address),
             self.write_data.eq(Cat(self.i.payload[:7], self.i.payload[7] ^ header.input_flip)),
             self.full.eq(full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
         ]
+        with m.If(preparing & self.enable):
+            m.d.sync += [
+                address.eq(header.input_first + Mux(load_second, header.input_pitch, 0)),
+                preparing.eq(0),
+            ]
         with m.If(self.release):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(0),
@@ -73,14 +78,13 @@ class InputLoader(wiring.Component):
             ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
-                address.eq(self.write_address + 1),
+                address.eq(address + 1),
                 count.eq(count + 1),
-                at_start.eq(0),
             ]
             with m.If(count == header.input_last):
                 m.d.sync += [
                     count.eq(0),
-                    at_start.eq(1),
+                    preparing.eq(1),
                     full.bit_select(load_second, 1).eq(1),
                     load_second.eq(~load_second),
                 ]

@@ -1,7 +1,7 @@
 """Layouts of the signals that travel between blocks."""
 
 from amaranth import signed, unsigned
-from amaranth.lib import data
+from amaranth.lib import data, enum
 
 PROGRAM_WORD_BITS = 32
 
@@ -15,9 +15,19 @@ FetchToken = data.StructLayout({"valid": 1, "start": 1, "first": 1, "last": 1})
 ``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product.
 """
 
-DrainTag = data.StructLayout(
-    {"emit": 1, "row_end": 1, "chunk_end": 1, "tile_end": 1, "layer_end": 1, "plane": 2}
-)
+
+class Move(enum.Enum, shape=3):
+    """Where the drain's next word lies, seen from this one."""
+
+    STAY = 0
+    PLANE = 1
+    WORD = 2
+    ROW = 3
+    GROUP = 4
+    TILE = 5
+
+
+DrainTag = data.StructLayout({"emit": 1, "layer_end": 1, "plane": 2, "move": Move})
 """What a value needs to find its place in memory; travels with it through the requantizer."""
 
 

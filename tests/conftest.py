@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
 from onnx import TensorProto, helper, numpy_helper
 
+from shiftwork.hw.config import ArrayConfig, ArrayShape
+
 OnnxWriter = Callable[..., Path]
+ComponentRunner = Callable[..., None]
+ConfigMaker = Callable[..., ArrayConfig]
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +66,66 @@ def write_onnx(tmp_path: Path) -> OnnxWriter:
         return path
 
     return write
+
+
+@pytest.fixture
+def run_component() -> ComponentRunner:
+    """A function that simulates a component until all its test benches have ended.
+
+    Its arguments: the component, the benches (``async def bench(ctx)``), and the keywords
+    ``background`` (benches that may run for ever) and ``limit``: after so many clock cycles the
+    test fails.
+    """
+
+    period = 1e-6
+
+    def run(
+        component: wiring.Component,
+        *benches: Any,
+        background: Sequence[Any] = (),
+        limit: int = 20_000,
+    ) -> None:
+        async def watchdog(ctx: Any) -> None:
+            await ctx.delay(limit * period)
+            pytest.fail(f"the test benches have not ended after {limit} cycles")
+
+        simulator = Simulator(component)
+        simulator.add_clock(period)
+        for bench in benches:
+            simulator.add_testbench(bench)
+        for bench in (*background, watchdog):
+            simulator.add_testbench(bench, background=True)
+        simulator.run()
+
+    return run
+
+
+@pytest.fixture
+def array_config() -> ConfigMaker:
+    """A function that makes a small :class:`ArrayConfig` for the test of one component.
+
+    Its arguments: the shape (2 x 4 by default) and any other field of the configuration.
+    """
+
+    def make(shape: ArrayShape | None = None, **fields: Any) -> ArrayConfig:
+        streams = ("first", "pitch", "last", "flip")
+        header = [(f"input_{name}", 8, False) for name in streams]
+        header += [(f"output_{name}", 8, False) for name in (*streams, "raw", "plane_step")]
+        defaults: dict[str, Any] = {
+            "accumulator_bits": 24,
+            "shift_base": 0,
+            "shift_bits": 4,
+            "pool_bits": 16,
+            "address_bits": 10,
+            "x_bits": 8,
+            "y_bits": 8,
+            "bank_depth": 256,
+            "weight_depth": 1,
+            "parameter_depth": 1,
+            "fields": (("first", 7, False), ("second", 30, True)),
+            "header_fields": (*header, ("layers_last", 8, False)),
+            "program_depth": 1,
+        }
+        return ArrayConfig(shape=shape or ArrayShape(rows=2, columns=4), **(defaults | fields))
+
+    return make

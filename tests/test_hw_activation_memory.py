@@ -1,0 +1,109 @@
+"""Activation memory against an array of bytes."""
+
+import numpy as np
+import pytest
+
+from shiftwork.hw.activation_memory import READ_LATENCY, ActivationMemory
+from shiftwork.hw.config import ArrayShape
+
+BANK_DEPTH = 16
+
+
+def _memory(array_config, *, word_bytes, single_port=False):
+    shape = ArrayShape(rows=1, columns=1, word_bytes=word_bytes, single_port=single_port)
+    size = BANK_DEPTH * word_bytes
+    config = array_config(shape, bank_depth=BANK_DEPTH, address_bits=size.bit_length() - 1)
+    return ActivationMemory(config=config)
+
+
+def _places(address, dut):
+    size = BANK_DEPTH * dut.config.shape.word_bytes
+    return (address + np.arange(dut.config.shape.word_bytes)) % size
+
+
+def _set_write(ctx, dut, address, data, mask):
+    ctx.set(dut.write_enable, 1)
+    ctx.set(dut.write_address, int(address))
+    ctx.set(dut.write_data, int.from_bytes(bytes(data.tolist()), "little"))
+    ctx.set(dut.write_mask, sum(int(bit) << index for index, bit in enumerate(mask)))
+
+
+@pytest.mark.parametrize("word_bytes", [2, 4, 8])
+@pytest.mark.parametrize("single_port", [False, True])
+def test_random_traffic(run_component, array_config, word_bytes, single_port):
+    dut = _memory(array_config, word_bytes=word_bytes, single_port=single_port)
+    rng = np.random.default_rng(word_bytes + single_port)
+    size = BANK_DEPTH * word_bytes
+    content = np.zeros(size, dtype=np.uint8)
+    expected = []
+
+    async def bench(ctx):
+        refused = 0
+        for cycle in range(250):
+            reading, writing = rng.integers(0, 3, 2) > 0
+            read_address, write_address = (int(a) for a in rng.integers(0, size, 2))
+            data, mask = rng.integers(0, 256, word_bytes), rng.integers(0, 2, word_bytes) > 0
+            overlap = np.intersect1d(_places(read_address, dut), _places(write_address, dut))
+            if not single_port and reading and overlap.size:
+                writing = False
+            ctx.set(dut.read_enable, int(reading))
+            ctx.set(dut.read_address, read_address)
+            _set_write(ctx, dut, write_address, data, mask)
+            ctx.set(dut.write_enable, int(writing))
+            ready = ctx.get(dut.write_ready)
+            assert ready == (not (single_port and reading))
+            refused += bool(writing and not ready)
+            word = content[_places(read_address, dut)].copy() if reading else None
+            expected.append(word)
+            if writing and ready:
+                content[_places(write_address, dut)[mask]] = data[mask]
+            if cycle >= READ_LATENCY and expected[cycle - READ_LATENCY] is not None:
+                got = ctx.get(dut.read_data).to_bytes(word_bytes, "little")
+                assert got == expected[cycle - READ_LATENCY].tobytes()
+            await ctx.tick()
+        assert (refused > 0) == single_port
+
+    run_component(dut, bench)
+
+
+@pytest.mark.parametrize("word_bytes", [2, 4, 8])
+def test_every_unaligned_word_and_the_wrap(run_component, array_config, word_bytes):
+    dut = _memory(array_config, word_bytes=word_bytes)
+    size = BANK_DEPTH * word_bytes
+    content = np.random.default_rng(5).integers(0, 256, size).astype(np.uint8)
+
+    async def bench(ctx):
+        everything = np.ones(word_bytes, dtype=bool)
+        for address in range(word_bytes - 1, size + word_bytes - 1, word_bytes):
+            places = _places(address, dut)
+            _set_write(ctx, dut, address % size, content[places], everything)
+            await ctx.tick()
+        ctx.set(dut.write_enable, 0)
+        for address in range(size + READ_LATENCY):
+            ctx.set(dut.read_enable, 1)
+            ctx.set(dut.read_address, address % size)
+            if address >= READ_LATENCY:
+                word = content[_places(address - READ_LATENCY, dut)]
+                assert ctx.get(dut.read_data).to_bytes(word_bytes, "little") == word.tobytes()
+            await ctx.tick()
+
+    run_component(dut, bench)
+
+
+def test_write_is_seen_by_the_read_of_the_next_cycle(run_component, array_config):
+    dut = _memory(array_config, word_bytes=4)
+
+    async def bench(ctx):
+        _set_write(ctx, dut, 7, np.array([1, 2, 3, 4]), (1, 1, 0, 1))
+        await ctx.tick()
+        ctx.set(dut.write_enable, 0)
+        ctx.set(dut.read_enable, 1)
+        ctx.set(dut.read_address, 7)
+        await ctx.tick().repeat(READ_LATENCY)
+        assert ctx.get(dut.read_data) == 0x04_00_02_01
+
+    run_component(dut, bench)
+
+
+def test_read_latency_is_two_cycles():
+    assert READ_LATENCY == 2

@@ -1,0 +1,198 @@
+"""The whole core on Amaranth's simulator against the golden model, over networks and shapes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth import ResetInserter, Signal
+from amaranth.sim import Simulator
+from numpy.random import Generator
+
+from shiftwork.hw.config import ArrayShape
+from shiftwork.hw.core import Core
+from shiftwork.hw.schedule import Schedule, make_schedule
+from shiftwork.quant.program import Program
+from shiftwork.sim import amaranth_engine, golden
+from shiftwork.sim.amaranth_engine import Checker, Driver
+from shiftwork.sim.example_programs import (
+    ProgramBuilder,
+    dense_net,
+    random_inputs,
+    random_program,
+    small_cnn,
+)
+from shiftwork.sim.executor import judge
+from shiftwork.sim.layer_image import expected_frames, layer_images
+from shiftwork.sim.observation import Job
+
+FRAMES = 2
+FAST_SEEDS = 12
+ALL_SEEDS = 100
+MOST_CYCLES = 600
+"""Of a random network in the fast tests: about a second of simulation."""
+
+
+def job_of(schedule: Schedule, *, seed: int = 0, frames: int = FRAMES, stalls: float = 0.25) -> Job:
+    program = schedule.program
+    return Job(
+        program=program,
+        images=layer_images(program, schedule.layers),
+        q=random_inputs(program, np.random.default_rng(seed), frames),
+        cycles=schedule.cycles,
+        seed=seed,
+        stall_probability=stalls,
+    )
+
+
+def check(program: Program, shape: ArrayShape, **settings: Any) -> None:
+    """Every byte of every layer, the output stream, and the cycles of every frame."""
+    schedule = make_schedule(program, shape)
+    job = job_of(schedule, **settings)
+    seen = amaranth_engine.run(Core(config=schedule.config, images=schedule.images), job)
+    result = judge("amaranth", job, seen, build_seconds=0.0)
+    assert result.passed, result.text
+    assert seen.cycles_min == seen.cycles_max == schedule.cycles
+    np.testing.assert_array_equal(
+        np.asarray(result), program.output_layout.from_nhwc(golden.run(program, job.q))
+    )
+
+
+def random_shape(rng: Generator) -> ArrayShape:
+    lanes = int(rng.choice([1, 1, 2, 4]))
+    return ArrayShape(
+        rows=int(rng.integers(1, 6)),
+        columns=lanes * int(rng.integers(1, 5)),
+        lanes=lanes,
+        word_bytes=int(rng.choice([width for width in (2, 4, 8) if width >= lanes])),
+        single_port=bool(rng.integers(2)),
+    )
+
+
+def random_case(seed: int, most_cycles: int) -> tuple[Program, ArrayShape]:
+    """A random network and shape that take no more than ``most_cycles``."""
+    rng = np.random.default_rng(seed)
+    while True:
+        program, shape = random_program(rng, size=7), random_shape(rng)
+        if make_schedule(program, shape).cycles <= most_cycles:
+            return program, shape
+
+
+@pytest.mark.parametrize("seed", range(FAST_SEEDS))
+def test_random_networks_on_random_shapes(seed: int) -> None:
+    program, shape = random_case(seed, MOST_CYCLES)
+    check(program, shape, seed=seed)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(FAST_SEEDS, ALL_SEEDS))
+def test_more_random_networks_on_random_shapes(seed: int) -> None:
+    program, shape = random_case(seed, 50 * MOST_CYCLES)
+    check(program, shape, seed=seed)
+
+
+def builder(*shape: int, **settings: Any) -> ProgramBuilder:
+    height, width, channels = shape
+    return ProgramBuilder("case", (height, width, channels), np.random.default_rng(3), **settings)
+
+
+CASES = {
+    "map of one pixel": lambda: builder(1, 1, 5).conv(6, (1, 1)),
+    "one byte in, one byte out": lambda: builder(1, 1, 1).conv(1, (1, 1)),
+    "one channel": lambda: builder(5, 4, 1, signed=False).conv(3, (3, 2), unsigned=True),
+    "one output": lambda: builder(4, 4, 3).conv(4, (2, 2)).dense(1, accumulators=True),
+    "kernel larger than the map": lambda: builder(2, 3, 3).conv(5, (5, 5), padding=(2, 2, 2, 2)),
+    "windows that lie in the border": lambda: builder(3, 3, 2).conv(
+        3, (2, 2), padding=(3, 2, 3, 4)
+    ),
+    "unequal padding": lambda: builder(4, 5, 3).conv(5, (3, 4), padding=(0, 3, 2, 1)),
+    "stride beyond the kernel": lambda: builder(9, 8, 2).conv(5, (2, 1), stride=(4, 3)),
+    "dilation": lambda: builder(7, 8, 3).conv(5, (3, 3), dilation=(2, 3), padding=(2, 3, 2, 3)),
+    "dilation of the lines only": lambda: builder(6, 4, 3).conv(5, (3, 2), dilation=(2, 1)),
+    "a channel more than columns": lambda: builder(3, 3, 4).conv(9, (2, 2)).conv(7, (1, 1)),
+    "accumulators of several pixels": lambda: builder(4, 3, 3).conv(
+        6, (2, 2), padding=(1, 0, 0, 1), accumulators=True
+    ),
+    "ends in a maximum": lambda: builder(6, 6, 2).conv(5, (3, 3), unsigned=True).max_pool(),
+    "ends in an average": lambda: (
+        builder(6, 6, 2).conv(5, (3, 3), unsigned=True).average_pool((4, 4), (4, 4))
+    ),
+    "only a maximum": lambda: builder(5, 6, 7).max_pool((3, 2), (2, 1), (1, 0, 1, 1)),
+    "only an average": lambda: builder(5, 5, 3, signed=False).average_pool(
+        (3, 3), (2, 2), (1, 1, 1, 1)
+    ),
+    "signed zero point": lambda: builder(4, 4, 3, zero_point=-77).conv(
+        5, (3, 3), padding=(1, 1, 1, 1)
+    ),
+    "unsigned zero point": lambda: (
+        builder(4, 4, 3, signed=False, zero_point=200)
+        .average_pool((2, 2), (2, 2), (1, 1, 1, 1))
+        .conv(5, (3, 3), padding=(1, 1, 1, 1))
+    ),
+    "no shift": lambda: builder(3, 3, 2).conv(4, (2, 2), shift=0, bounds=(-5, 90)),
+}
+
+SHAPES = [
+    ArrayShape(rows=1, columns=1, word_bytes=2),
+    ArrayShape(rows=3, columns=4, single_port=True),
+    ArrayShape(rows=2, columns=8, lanes=4, word_bytes=8),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s.rows}x{s.columns}x{s.lanes}")
+@pytest.mark.parametrize("name", CASES)
+def test_corner(name: str, shape: ArrayShape) -> None:
+    check(CASES[name]().build(), shape)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.8])
+def test_streams_do_not_change_the_cycles_of_a_frame(stalls: float) -> None:
+    check(dense_net(), ArrayShape(rows=2, columns=2), frames=5, stalls=stalls)
+
+
+def test_more_rows_than_pixels_and_columns_than_channels() -> None:
+    check(builder(1, 2, 3).conv(2, (1, 1)).build(), ArrayShape(rows=5, columns=6, lanes=2))
+
+
+@pytest.mark.parametrize("single_port", [False, True])
+def test_a_layer_of_each_kind(single_port: bool) -> None:
+    check(small_cnn(), ArrayShape(rows=4, columns=4, single_port=single_port))
+
+
+def test_the_portable_core_of_a_family_computes_the_same() -> None:
+    schedule = make_schedule(dense_net(), ArrayShape(rows=2, columns=2, family="ice40up"))
+    job = job_of(schedule)
+    core = Core(config=schedule.config.portable(), images=schedule.images)
+    result = judge("amaranth", job, amaranth_engine.run(core, job), build_seconds=0.0)
+    assert result.passed, result.text
+
+
+@pytest.mark.parametrize("moment", [3, 40, 97, 180])
+def test_a_reset_drops_everything(moment: int) -> None:
+    """Whatever a frame or two have left behind, the job that begins after a reset passes."""
+    schedule = make_schedule(dense_net(), ArrayShape(rows=1, columns=4))
+    job = job_of(schedule)
+    core = Core(config=schedule.config, images=schedule.images)
+    frames = expected_frames(job.program, job.images, job.q)
+    driver = Driver(
+        core,
+        job,
+        Checker(job, frames),
+        (row for part in expected_frames(job.program, job.images, job.q) for row in part.inputs),
+    )
+    reset = Signal()
+
+    async def testbench(ctx: Any) -> None:
+        ctx.set(core.i.valid, 1)
+        await ctx.tick().repeat(moment)
+        ctx.set(core.i.valid, 0)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await driver.testbench(ctx)
+
+    simulator = Simulator(ResetInserter(reset)(core))
+    simulator.add_clock(amaranth_engine.CLOCK_PERIOD)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert (driver.checker.mismatches, driver.checker.first, driver.hung) == (0, None, False)
+    assert driver.cycles == [schedule.cycles] * FRAMES

@@ -1,0 +1,136 @@
+"""The input loader against the bytes of its frames."""
+
+import numpy as np
+import pytest
+
+from shiftwork.hw.input_loader import InputLoader
+
+FIRST = 5
+PITCH = 20
+FRAME = 13
+FRAMES = 5
+
+
+def _set_header(ctx, dut, *, flip=0):
+    values = {name: 0 for name, _, _ in dut.config.header_fields}
+    values |= {"input_first": FIRST, "input_pitch": PITCH, "input_last": FRAME - 1}
+    ctx.set(dut.header, values | {"input_flip": flip})
+    ctx.set(dut.enable, 1)
+
+
+def _frames(seed):
+    return np.random.default_rng(seed).integers(0, 256, (FRAMES, FRAME)).astype(np.uint8)
+
+
+def _stream(dut, frames, *, stalls, seed, memory):
+    """Puts all frames, with gaps in ``valid`` and in ``write_ready``; keeps what is written."""
+    rng = np.random.default_rng(seed)
+
+    async def bench(ctx):
+        sent = 0
+        data = frames.reshape(-1)
+        while sent < len(data):
+            ctx.set(dut.i.valid, int(rng.random() >= stalls))
+            ctx.set(dut.i.payload, int(data[sent]))
+            ctx.set(dut.write_ready, int(rng.random() >= stalls))
+            transfer = ctx.get(dut.i.valid) and ctx.get(dut.i.ready)
+            written = ctx.get(dut.write_enable) and ctx.get(dut.write_ready)
+            assert transfer == written
+            if written:
+                memory[ctx.get(dut.write_address)] = ctx.get(dut.write_data)
+                sent += 1
+            await ctx.tick()
+        ctx.set(dut.i.valid, 0)
+
+    return bench
+
+
+def _compute(dut, frames, *, flip, pause, memory):
+    """Takes a full buffer ``pause`` cycles after it is seen, checks it, and releases it."""
+
+    async def bench(ctx):
+        _set_header(ctx, dut, flip=flip)
+        for number, frame in enumerate(frames):
+            while not ctx.get(dut.full):
+                await ctx.tick()
+            assert ctx.get(dut.second) == number % 2
+            for _ in range(pause):
+                await ctx.tick()
+            start = FIRST + PITCH * (number % 2)
+            assert [memory[start + k] for k in range(FRAME)] == (frame ^ 0x80 * flip).tolist()
+            ctx.set(dut.release, 1)
+            await ctx.tick()
+            ctx.set(dut.release, 0)
+
+    return bench
+
+
+@pytest.mark.parametrize("stalls", [0, 0.4])
+@pytest.mark.parametrize("pause", [0, 3, 60])
+@pytest.mark.parametrize("flip", [0, 1])
+def test_frames_alternate_between_two_buffers(run_component, array_config, stalls, pause, flip):
+    dut = InputLoader(config=array_config())
+    frames, memory = _frames(seed=pause), {}
+    run_component(
+        dut,
+        _stream(dut, frames, stalls=stalls, seed=pause, memory=memory),
+        _compute(dut, frames, flip=flip, pause=pause, memory=memory),
+    )
+    places = [FIRST + offset + k for offset in (0, PITCH) for k in range(FRAME)]
+    assert sorted(memory) == places
+
+
+def test_two_frames_are_taken_and_the_third_waits_for_a_release(run_component, array_config):
+    dut = InputLoader(config=array_config())
+    taken = []
+
+    async def bench(ctx):
+        _set_header(ctx, dut)
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.write_ready, 1)
+        for cycle in range(60):
+            if ctx.get(dut.i.ready):
+                taken.append(cycle)
+            await ctx.tick()
+        assert (ctx.get(dut.full), ctx.get(dut.second)) == (1, 0)
+        ctx.set(dut.release, 1)
+        await ctx.tick()
+        ctx.set(dut.release, 0)
+        assert (ctx.get(dut.full), ctx.get(dut.second)) == (1, 1)
+        assert ctx.get(dut.i.ready)
+        assert ctx.get(dut.write_address) == FIRST
+
+    run_component(dut, bench)
+    gap = 1
+    first = list(range(1, 1 + FRAME))
+    assert taken == first + [cycle + FRAME + gap for cycle in first]
+
+
+def test_nothing_is_taken_before_the_header_is_valid(run_component, array_config):
+    dut = InputLoader(config=array_config())
+
+    async def bench(ctx):
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.write_ready, 1)
+        for _ in range(10):
+            assert not ctx.get(dut.i.ready)
+            assert not ctx.get(dut.write_enable)
+            await ctx.tick()
+
+    run_component(dut, bench)
+
+
+def test_byte_waits_for_the_memory(run_component, array_config):
+    dut = InputLoader(config=array_config())
+
+    async def bench(ctx):
+        _set_header(ctx, dut)
+        ctx.set(dut.i.valid, 1)
+        await ctx.tick().repeat(5)
+        assert ctx.get(dut.write_enable)
+        assert not ctx.get(dut.i.ready)
+        assert ctx.get(dut.write_address) == FIRST
+        ctx.set(dut.write_ready, 1)
+        assert ctx.get(dut.i.ready)
+
+    run_component(dut, bench)

@@ -1,0 +1,49 @@
+"""The ROM against its contents."""
+
+import numpy as np
+import pytest
+
+from shiftwork.hw.rom import LATENCY, Rom
+
+
+@pytest.mark.parametrize(("width", "depth"), [(8, 1), (8, 2), (32, 37), (54, 64)])
+def test_word_of_the_last_enabled_cycle(run_component, width, depth):
+    rng = np.random.default_rng(depth)
+    contents = [int.from_bytes(rng.bytes(8), "little") >> (64 - width) for _ in range(depth)]
+    dut = Rom(width=width, contents=contents)
+
+    async def bench(ctx):
+        expected = None
+        for _ in range(150):
+            address, enable = int(rng.integers(depth)), int(rng.integers(2))
+            ctx.set(dut.address, address)
+            ctx.set(dut.enable, enable)
+            await ctx.tick()
+            if enable:
+                expected = contents[address]
+            if expected is not None:
+                assert ctx.get(dut.data) == expected
+
+    run_component(dut, bench)
+
+
+def test_rom_without_contents_holds_one_zero(run_component):
+    dut = Rom(width=8, contents=())
+    assert dut.contents == (0,)
+
+    async def bench(ctx):
+        ctx.set(dut.enable, 1)
+        await ctx.tick()
+        assert ctx.get(dut.data) == 0
+
+    run_component(dut, bench)
+
+
+def test_parameters_are_attributes():
+    dut = Rom(width=8, contents=np.array([1, 2, 3], dtype=np.uint8))
+    assert (dut.width, dut.contents) == (8, (1, 2, 3))
+    assert all(type(word) is int for word in dut.contents)
+
+
+def test_latency_is_one_cycle():
+    assert LATENCY == 1
