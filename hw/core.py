@@ -126,10 +126,10 @@ class Core(wiring.Component):
         drain: Drain,
         memory: ActivationMemory,
     ) -> None:
-        """Fetch reads first, the sender waits; the drain writes first, the loader waits."""
+        """Fetch first, then the drain, the sender and the loader, as far as they share a port."""
         sender_may_read = ~fetch.read_enable
         if self.array_config.shape.single_port:
-            sender_may_read = sender_may_read & ~drain.write_enable & ~loader.write_enable
+            sender_may_read = sender_may_read & ~drain.write_enable
         m.d.comb += [
             sender.read_ready.eq(sender_may_read),
             memory.read_enable.eq(fetch.read_enable | (sender.read_enable & sender_may_read)),

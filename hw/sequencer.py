@@ -68,8 +68,9 @@ class Sequencer(wiring.Component):
         layer = Signal(layer_words * PROGRAM_WORD_BITS, reset_less=True)
         address = Signal(max(1, ceil_log2(self.config.program_depth + 1)))
         count = Signal(range(max(header_words, layer_words) + 1))
-        arriving = Signal()
+        arriving, header_valid = Signal(), Signal()
         m.d.comb += [
+            self.header_valid.eq(header_valid),
             self.header.eq(header),
             self.layer.eq(layer),
             rom.address.eq(address),
@@ -88,14 +89,18 @@ class Sequencer(wiring.Component):
                 with m.If(arriving):
                     m.d.sync += shift_in(header)
                 with m.If(count == header_words):
-                    m.d.sync += [address.eq(header_words), count.eq(0), arriving.eq(0)]
+                    m.d.sync += [
+                        address.eq(header_words),
+                        count.eq(0),
+                        arriving.eq(0),
+                        header_valid.eq(1),
+                    ]
                     m.next = "IDLE"
             with m.State("IDLE"):
-                m.d.comb += self.header_valid.eq(1)
                 with m.If(self.frame_ready):
                     m.next = "LOAD"
             with m.State("LOAD"):
-                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1)]
+                m.d.comb += [self.busy.eq(1)]
                 m.d.sync += read_next()
                 with m.If(arriving):
                     m.d.sync += shift_in(layer)
@@ -103,13 +108,13 @@ class Sequencer(wiring.Component):
                     m.d.sync += [address.eq(address), count.eq(0), arriving.eq(0)]
                     m.next = "PREPARE"
             with m.State("PREPARE"):
-                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1), self.prepare.eq(1)]
+                m.d.comb += [self.busy.eq(1), self.prepare.eq(1)]
                 m.next = "START"
             with m.State("START"):
-                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1), self.start.eq(1)]
+                m.d.comb += [self.busy.eq(1), self.start.eq(1)]
                 m.next = "RUN"
             with m.State("RUN"):
-                m.d.comb += [self.header_valid.eq(1), self.busy.eq(1)]
+                m.d.comb += [self.busy.eq(1)]
                 with m.If(self.layer_done):
                     m.d.sync += self.index.eq(self.index + 1)
                     m.next = "LOAD"

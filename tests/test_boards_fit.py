@@ -8,6 +8,7 @@ from shiftwork.boards import fit
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import BOARDS, find
 from shiftwork.errors import CapacityError
+from shiftwork.hw.activation_bank import SPRAM_BYTES
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.program import Program
@@ -156,10 +157,25 @@ def test_feature_maps_that_do_not_fit() -> None:
 
 
 def test_feature_maps_that_just_fit() -> None:
-    """Two buffers of the input, then what follows, within 128 KiB."""
-    program = large_map(220)
-    schedule = fit.choose(program, find("icebreaker"))
-    assert 120_000 < schedule.activation_bytes <= 131_072
+    """Two buffers of the input, two of the result, and the pooled map between them."""
+    schedule = fit.choose(large_map(200), find("icebreaker"))
+    assert schedule.activation_bytes == 2 * (40_000 + 20_000) + 10_000
+
+
+@pytest.mark.parametrize("program", [large_map(100), large_map(220)], ids=["small", "large"])
+def test_no_more_banks_than_the_board_has_of_its_single_port_ram(program: Program) -> None:
+    """220 x 220 pixels need more bytes than the four blocks of 32 KiB have."""
+    board = find("icebreaker")
+    fitting = [
+        schedule
+        for rows in range(1, fit.MAX_ROWS + 1)
+        if not fit.problems(
+            schedule := make_schedule(program, fit.shape_for(board, rows=rows, columns=2)), board
+        )
+    ]
+    for schedule in fitting:
+        assert schedule.config.shape.word_bytes * SPRAM_BYTES <= board.spram_bytes
+        assert schedule.activation_bytes <= board.spram_bytes
 
 
 def test_feature_maps_that_do_not_fit_block_ram() -> None:

@@ -6,7 +6,7 @@ import pytest
 from shiftwork.hw.activation_memory import READ_LATENCY, ActivationMemory
 from shiftwork.hw.config import ArrayShape
 
-BANK_DEPTH = 16
+BANK_DEPTH = 8
 
 
 def _memory(array_config, *, word_bytes, single_port=False):
@@ -39,7 +39,7 @@ def test_random_traffic(run_component, array_config, word_bytes, single_port):
 
     async def bench(ctx):
         refused = 0
-        for cycle in range(250):
+        for cycle in range(150):
             reading, writing = rng.integers(0, 3, 2) > 0
             read_address, write_address = (int(a) for a in rng.integers(0, size, 2))
             data, mask = rng.integers(0, 256, word_bytes), rng.integers(0, 2, word_bytes) > 0

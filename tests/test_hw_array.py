@@ -15,7 +15,7 @@ SHAPES = [
     ArrayShape(rows=3, columns=8, lanes=4),
     ArrayShape(rows=5, columns=2, lanes=2),
 ]
-PRODUCTS = 4
+PRODUCTS = 3
 GAP = 2
 
 

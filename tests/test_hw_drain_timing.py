@@ -1,0 +1,167 @@
+"""The model of the drain's time against the drain itself, cycle by cycle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from shiftwork.hw.config import ArrayShape
+from shiftwork.hw.drain import PLANES, WRITE_LATENCY, Drain
+from shiftwork.hw.drain_timing import EMPTY, drain_work, last_write, run_interval
+from shiftwork.hw.schedule import make_schedule
+from shiftwork.sim.example_programs import ProgramBuilder
+
+FIRST_STEP = 10
+"""Cycle of the first step; the sums are captured in the cycle before."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution with one channel group: pixels by channels."""
+
+    pixels: int
+    channels: int
+    raw: bool
+    shape: ArrayShape
+
+    def schedule(self):
+        builder = ProgramBuilder("drained", (1, self.pixels, 2), np.random.default_rng(0))
+        program = builder.conv(self.channels, (1, 1), accumulators=self.raw).build()
+        return make_schedule(program, self.shape)
+
+    def work(self, rows):
+        return drain_work(
+            rows=rows,
+            channels=self.channels,
+            places=self.shape.columns // self.shape.lanes,
+            lanes=self.shape.lanes,
+            word_bytes=self.shape.word_bytes,
+            raw=self.raw,
+        )
+
+
+def _shape(rows, columns, lanes, word_bytes):
+    return ArrayShape(rows=rows, columns=columns, lanes=lanes, word_bytes=word_bytes)
+
+
+SHAPES = [_shape(3, 4, 1, 4), _shape(2, 6, 2, 4), _shape(1, 8, 4, 8)]
+
+
+def _layers():
+    for shape in SHAPES:
+        for channels in sorted({max(1, shape.columns - 3), shape.columns}):
+            for raw in (False, True):
+                yield shape, channels, raw
+
+
+def _measure(run_component, layer, starts, reads):
+    """Cycles of the shifts of the drain chain and of the writes, and the cycle of ``done``."""
+    schedule = layer.schedule()
+    dut = Drain(config=schedule.config, parameters=schedule.images.parameters)
+    shifts, writes, done = [], [], []
+
+    async def bench(ctx):
+        ctx.set(dut.layer, schedule.layers[0].descriptor)
+        cycle = 0
+        while not done:
+            ctx.set(dut.start, int(cycle == 0))
+            ctx.set(dut.captured, int(cycle + 1 in starts))
+            ctx.set(dut.write_ready, int(not reads(cycle)))
+            if ctx.get(dut.shift):
+                shifts.append(cycle)
+            if ctx.get(dut.write_enable) and ctx.get(dut.write_ready):
+                writes.append(cycle)
+            if ctx.get(dut.done):
+                done.append(cycle)
+            await ctx.tick()
+            cycle += 1
+
+    run_component(dut, bench, limit=2000)
+    return shifts, writes, done[0]
+
+
+def _random_reads(seed, share):
+    pattern = np.random.default_rng(seed).random(4000) < share
+    return lambda cycle: bool(pattern[cycle])
+
+
+def _never(_cycle):
+    return False
+
+
+@pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
+def test_last_write_of_one_tile(run_component, shape, channels, raw):
+    layer = Layer(shape.rows, channels, raw, shape)
+    work = layer.work(shape.rows)
+    _, writes, done = _measure(run_component, layer, [FIRST_STEP], _never)
+    assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, None)
+    assert done == last_write(work, EMPTY, FIRST_STEP, _never)
+    assert len(writes) == sum(work.writes)
+
+
+@pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
+def test_last_write_behind_a_busy_port(run_component, shape, channels, raw):
+    layer = Layer(shape.rows, channels, raw, shape)
+    work = layer.work(shape.rows)
+    reads = _random_reads(channels, 0.6)
+    _, writes, done = _measure(run_component, layer, [FIRST_STEP], reads)
+    assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, reads)
+
+
+@pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
+def test_a_tile_behind_another(run_component, shape, channels, raw):
+    """The second tile has one row; its first step is due when the first has just left."""
+    layer = Layer(shape.rows + 1, channels, raw, shape)
+    work = layer.work(shape.rows)
+    reads = _random_reads(channels, 0.4)
+    length = 2
+    while run_interval(work, EMPTY, FIRST_STEP, length, reads).last_step is None:
+        length += 1
+    length += 1
+    interval = run_interval(work, EMPTY, FIRST_STEP, length, reads)
+    second = FIRST_STEP + length
+    shifts, writes, done = _measure(run_component, layer, [FIRST_STEP, second], reads)
+    assert [cycle for cycle in shifts if cycle < second][-1] == interval.last_step
+    last = layer.work(1)
+    assert done == writes[-1] == last_write(last, interval.pipeline, second, reads)
+    assert len(writes) == sum(work.writes) + sum(last.writes)
+
+
+def test_interval_that_is_too_short():
+    work = drain_work(rows=2, channels=4, places=4, lanes=1, word_bytes=4, raw=False)
+    assert run_interval(work, EMPTY, 0, work.steps - 1, _never).last_step is None
+    assert run_interval(work, EMPTY, 0, work.steps, _never).last_step == work.steps - 1
+
+
+def test_work_visits_a_whole_row_except_the_last():
+    work = drain_work(rows=2, channels=3, places=4, lanes=1, word_bytes=2, raw=False)
+    full, idle, last = True, False, True
+    assert work.writes == (idle, full, last, idle, idle, full, last)
+    assert work.steps == 7
+
+
+def test_work_of_accumulators_is_a_word_for_each_byte():
+    work = drain_work(rows=1, channels=3, places=2, lanes=2, word_bytes=4, raw=True)
+    assert work.writes == (True,) * (2 * PLANES)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_work_has_a_write_for_every_word(raw):
+    for lanes, word_bytes, places in [(1, 2, 5), (2, 4, 3), (4, 4, 2), (2, 8, 4)]:
+        for channels in range(1, places * lanes + 1):
+            for rows in (1, 2, 3):
+                work = drain_work(
+                    rows=rows,
+                    channels=channels,
+                    places=places,
+                    lanes=lanes,
+                    word_bytes=word_bytes,
+                    raw=raw,
+                )
+                words = PLANES * -(-channels // lanes) if raw else -(-channels // word_bytes)
+                assert sum(work.writes) == rows * words
+                assert work.writes[-1]
+
+
+def test_write_latency():
+    assert WRITE_LATENCY == len(EMPTY) == 5
