@@ -106,9 +106,7 @@ class Accelerator(Core):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in texts.items():
-                partial = folder / f"{name}.partial"
-                partial.write_text(text)
-                partial.replace(folder / name)
+                _replace(folder / name, text)
         except OSError as error:
             raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
         return folder / verilog.VERILOG_FILE
@@ -202,6 +200,16 @@ def _schedule(
     schedule = make_schedule(program, fit.shape_for(board, rows=rows, columns=columns))
     fit.check(schedule, board)
     return schedule
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file as a whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def rom_files(schedule: Schedule) -> dict[str, str]:

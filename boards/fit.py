@@ -26,10 +26,17 @@ def shape_for(board: Board | None, *, rows: int, columns: int) -> ArrayShape:
         rows=rows,
         columns=columns,
         lanes=lanes,
-        word_bytes=max(MIN_WORD_BYTES, 1 << (rows - 1).bit_length()),
+        word_bytes=_word_bytes(board, rows),
         family=family,
         single_port=family == "ice40up",
     )
+
+
+def _word_bytes(board: Board | None, rows: int) -> int:
+    """One byte a row, so that the rows' turns fill a word; as many as there are SPRAMs at most."""
+    if board and board.spram_bytes:
+        return board.spram_bytes // SPRAM_BYTES
+    return max(MIN_WORD_BYTES, 1 << (rows - 1).bit_length())
 
 
 def choose(program: Program, board: Board | None) -> Schedule:
@@ -94,11 +101,13 @@ def problems(schedule: Schedule, board: Board | None) -> list[str]:
     parameter_bits = config.shape.lanes * (config.accumulator_bits + config.shift_bits)
     other_blocks = _blocks(config.parameter_depth, parameter_bits, board)
     other_blocks += _blocks(config.program_depth, PROGRAM_WORD_BITS, board)
-    if config.shape.family == "ice40up":
-        if config.bank_depth > SPRAM_BYTES:
-            found.append(_activation_problem(schedule, board, board.spram_bytes))
+    if board.spram_bytes:
+        room = board.spram_bytes
     else:
+        room = max(board.bram - other_blocks, 0) * _byte_depth(board)
         other_blocks += config.shape.word_bytes * _blocks(config.bank_depth, 8, board)
+    if config.activation_bytes > room:
+        return [_activation_problem(schedule, board, room)]
     missing = weight_blocks + other_blocks - board.bram
     if missing > 0:
         found.append(_weight_problem(schedule, board, missing, other_blocks))
@@ -120,9 +129,10 @@ def _byte_depth(board: Board) -> int:
 
 def _weight_problem(schedule: Schedule, board: Board, missing: int, others: int) -> str:
     config = schedule.config
-    largest = max(
-        (op for op in schedule.program.ops if isinstance(op, Conv)), key=lambda op: op.weights.size
-    )
+    convs = [op for op in schedule.program.ops if isinstance(op, Conv)]
+    largest = max(convs, key=lambda op: op.weights.size, default=None)
+    if largest is None:
+        return _activation_problem(schedule, board, board.bram_bytes)
     room = max(board.bram - others, 0) * _byte_depth(board)
     return (
         f"the weights do not fit {board.title}: {config.shape.columns} columns of "

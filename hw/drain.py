@@ -30,7 +30,8 @@ class Drain(wiring.Component):
     to words; a word that cannot be written holds the whole drain.
 
     Latency: ``WRITE_LATENCY`` enabled cycles from a step to its write request. Flow control:
-    ``write_ready`` holds the drain; the schedule guarantees that it is done in time.
+    ``write_ready`` holds the drain; the schedule guarantees that it is done in time. The first
+    ``captured`` must come at least 4 cycles after ``start``.
 
     Parameters:
         config: the array's configuration.

@@ -15,8 +15,8 @@ class InputLoader(wiring.Component):
     computed. Unsigned bytes are stored with their top bit flipped.
 
     Latency: a byte can be read by requests that follow its transfer; between two frames a cycle
-    passes. Flow control: ``i`` is a
-    valid/ready stream; ``full`` and ``release`` hand a buffer over and back.
+    passes. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
+    over and back.
 
     Parameters:
         config: the array's configuration.

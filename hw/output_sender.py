@@ -10,7 +10,7 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
 from shiftwork.hw.layouts import descriptor_layout
 
-BUFFERED_BYTES = 4
+BUFFERED_BYTES = 5
 """As many as can be on their way from memory, so that a byte leaves in every cycle."""
 
 

@@ -96,9 +96,8 @@ class Sequencer(wiring.Component):
                         header_valid.eq(1),
                     ]
                     m.next = "IDLE"
-            with m.State("IDLE"):
-                with m.If(self.frame_ready):
-                    m.next = "LOAD"
+            with m.State("IDLE"), m.If(self.frame_ready):
+                m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += [self.busy.eq(1)]
                 m.d.sync += read_next()

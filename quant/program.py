@@ -275,6 +275,8 @@ class Program:
             self._require(op.output, f"op '{op.name}'")
             if op.input not in written:
                 raise ProgramError(f"op '{op.name}' reads '{op.input}' before it is written")
+            if op.input == self.output:
+                raise ProgramError(f"op '{op.name}' reads the program's output '{op.input}'")
             if op.output in written:
                 raise ProgramError(f"op '{op.name}' writes '{op.output}' a second time")
             self._verify_op(op, last=index == len(self.ops) - 1)
