@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import tempfile
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,12 @@ class Accelerator(Core):
         rows: int | None = None,
         columns: int | None = None,
     ):
+        # Most accelerators are written to files and not elaborated: no warning about that.
+        self._MustUse__used = True
         self.program = program
         self.board = None if board is None else find(board)
         self.schedule = _schedule(program, self.board, rows, columns)
         super().__init__(config=self.schedule.config, images=self.schedule.images)
-        # Most accelerators are written to files and not elaborated: no warning about that.
-        self._MustUse__used = True
 
     @property
     def config(self) -> ArrayConfig:
@@ -209,7 +210,8 @@ def _replace(path: Path, text: str) -> None:
         partial.write_text(text)
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def rom_files(schedule: Schedule) -> dict[str, str]:

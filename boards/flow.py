@@ -34,7 +34,7 @@ class Flow:
 
 FLOWS = {
     "ice40up": Flow(
-        synth="synth_ice40 -device u",
+        synth="synth_ice40 -device u -abc9 -dff",
         nextpnr="nextpnr-ice40",
         arguments=(),
         utilization={

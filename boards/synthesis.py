@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 SYNTHESIS_LIMIT_S = 1800.0
 ROUTING_LIMIT_S = 3600.0
+MOST_SEEDS = 4
+HEADROOM = 1.17
+"""What nextpnr is asked for, relative to the target: routing loses some of what placing found."""
 NETLIST = "netlist.json"
 ROUTED = "nextpnr.json"
 REPORT = "report.json"
@@ -71,7 +74,7 @@ def synthesize(
     accelerator: "Accelerator",
     *,
     board: str | Board,
-    seeds: int = 1,
+    seeds: int | None = None,
     folder: str | Path | None = None,
     clock_mhz: float | None = None,
     progress: Progress = silent,
@@ -81,7 +84,8 @@ def synthesize(
     Steps whose inputs are unchanged are taken from ``folder``.
 
     Args:
-        seeds: number of starts of the placer; the fastest result counts.
+        seeds: number of starts of the placer; the fastest result counts. None: as many as it
+            takes to reach the clock, at most ``MOST_SEEDS``.
         folder: for all files; by default one in the user's cache.
         clock_mhz: the clock to reach; by default the board's.
         progress: is told what happens.
@@ -101,10 +105,13 @@ def synthesize(
         netlist = _synthesize(workspace, accelerator, flow)
         blocks = count_blocks(json.loads(netlist.read_text()), flow, TOP)
         _check_fit(total(blocks), board)
-        routed = {
-            seed: _route(workspace, netlist, board=board, flow=flow, target_mhz=target, seed=seed)
-            for seed in range(1, seeds + 1)
-        }
+        routed = {}
+        for seed in range(1, (seeds or MOST_SEEDS) + 1):
+            routed[seed] = _route(
+                workspace, netlist, board=board, flow=flow, target_mhz=target, seed=seed
+            )
+            if seeds is None and _fmax(routed[seed]) >= target:
+                break
         report = _report(
             accelerator, board=board, flow=flow, blocks=blocks, routed=routed, target_mhz=target
         )
@@ -114,7 +121,7 @@ def synthesize(
 
 
 def _check_arguments(
-    accelerator: "Accelerator", *, board: Board, seeds: int, target_mhz: float
+    accelerator: "Accelerator", *, board: Board, seeds: int | None, target_mhz: float
 ) -> None:
     family = accelerator.config.shape.family
     if family not in ("generic", board.family):
@@ -122,7 +129,7 @@ def _check_arguments(
             f"the accelerator was made for the family '{family}', but {board.name} is of the "
             f"family '{board.family}'; make it with board='{board.name}'"
         )
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise ToolError(f"seeds must be at least 1, not {seeds}")
     if not target_mhz > 0:
         raise ToolError(f"the clock must be more than 0 MHz, not {target_mhz}")
@@ -178,7 +185,7 @@ def _route(
         *("--package", board.package),
         *flow.arguments,
         *("--json", NETLIST),
-        *("--freq", f"{target_mhz:g}"),
+        *("--freq", f"{target_mhz * HEADROOM:g}"),
         *("--seed", str(seed)),
         "--timing-allow-fail",
         *("--report", ROUTED),

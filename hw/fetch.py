@@ -123,7 +123,7 @@ class Fetch(wiring.Component):
     def _add_loops(self, m: Module) -> "_Loops":
         """The nested loops, innermost first, and the idle cycles at the end of a chunk."""
         layer = self.layer
-        running, padding = Signal(), Signal()
+        active, padding, pads = Signal(), Signal(), Signal()
         counters = {
             name: LoopCounter(width=len(limit))
             for name, limit in (
@@ -140,9 +140,9 @@ class Fetch(wiring.Component):
             m.d.comb += counter.start.eq(self.start)
         word, run_x, run_y = counters["word"], counters["run_x"], counters["run_y"]
         pad, group, tile = counters["pad"], counters["group"], counters["tile"]
-        turn_last = self._add_turn(m, active=running & ~padding, word=word)
+        turn_last = self._add_turn(m, active=active, word=word)
         loops = _Loops(
-            active=running & ~padding,
+            active=active,
             last_word=word.last,
             turn_last=Signal(),
             run_last=Signal(),
@@ -152,14 +152,13 @@ class Fetch(wiring.Component):
             last_run=run_x.last & run_y.last,
             last_group=group.last,
         )
-        pads = Signal()
+        m.d.sync += pads.eq(layer.chunk_pad != 0)
         m.d.comb += [
-            pads.eq(layer.chunk_pad != 0),
-            loops.turn_last.eq(turn_last & running & ~padding),
+            loops.turn_last.eq(turn_last & active),
             loops.run_last.eq(loops.turn_last & word.last),
             loops.line_last.eq(loops.run_last & run_x.last),
             loops.window_last.eq(loops.line_last & run_y.last),
-            loops.chunk_last.eq(Mux(padding, running & pad.last, loops.window_last & ~pads)),
+            loops.chunk_last.eq((padding & pad.last) | (loops.window_last & ~pads)),
             self.done.eq(loops.chunk_last & group.last & tile.last),
             word.limit.eq(layer.run_words),
             word.step.eq(loops.turn_last),
@@ -168,20 +167,20 @@ class Fetch(wiring.Component):
             run_y.limit.eq(layer.runs_y),
             run_y.step.eq(loops.line_last),
             pad.limit.eq(layer.chunk_pad - 1),
-            pad.step.eq(running & padding),
+            pad.step.eq(padding),
             group.limit.eq(layer.groups),
             group.step.eq(loops.chunk_last),
             tile.limit.eq(layer.tiles),
             tile.step.eq(loops.chunk_last & group.last),
         ]
         with m.If(loops.window_last):
-            m.d.sync += padding.eq(pads)
+            m.d.sync += [active.eq(~pads), padding.eq(pads)]
         with m.If(loops.chunk_last):
-            m.d.sync += padding.eq(0)
+            m.d.sync += [active.eq(1), padding.eq(0)]
         with m.If(self.done):
-            m.d.sync += running.eq(0)
+            m.d.sync += active.eq(0)
         with m.If(self.start):
-            m.d.sync += running.eq(1)
+            m.d.sync += active.eq(1)
         return loops
 
     def _add_turn(self, m: Module, *, active: Value, word: LoopCounter) -> Signal:

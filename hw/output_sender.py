@@ -63,10 +63,12 @@ class OutputSender(wiring.Component):
         reading, arriving = Signal(), Signal(READ_LATENCY)
         credits = Signal(range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES)
         granted, value_end, popped = Signal(), Signal(), Signal()
+        available, next_credits = Signal(init=1), Signal.like(credits)
         m.d.comb += [
             self.free.eq(~full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
-            self.read_enable.eq(reading & (credits != 0)),
+            self.read_enable.eq(reading & available),
+            next_credits.eq(credits + popped - granted),
             self.read_address.eq(address),
             granted.eq(self.read_enable & self.read_ready),
             value_end.eq(~header.output_raw | (plane == PLANES - 1)),
@@ -79,7 +81,8 @@ class OutputSender(wiring.Component):
         ]
         m.d.sync += [
             arriving.eq(Cat(granted, arriving[:-1])),
-            credits.eq(credits + popped - granted),
+            credits.eq(next_credits),
+            available.eq(next_credits != 0),
         ]
         with m.If(self.finish):
             m.d.sync += [

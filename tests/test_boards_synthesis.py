@@ -7,7 +7,7 @@ import pytest
 
 from shiftwork.boards import accelerator, yowasp
 from shiftwork.boards.registry import BoardError
-from shiftwork.boards.synthesis import synthesize
+from shiftwork.boards.synthesis import HEADROOM, synthesize
 from shiftwork.errors import CapacityError, OutputError, TimingError, ToolError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load
@@ -132,7 +132,7 @@ def test_arguments_of_nextpnr(use, tmp_path):
     tool, arguments = tools.calls[-1]
     assert tool == "nextpnr-ice40"
     assert arguments[:3] == ["--up5k", "--package", "sg48"]
-    assert arguments[arguments.index("--freq") + 1] == "24"
+    assert arguments[arguments.index("--freq") + 1] == f"{24 * HEADROOM:g}"
 
 
 def test_a_rerun_reuses_what_is_there(use, tmp_path):
@@ -181,8 +181,15 @@ def test_a_failing_tool(use, tmp_path):
     assert not (tmp_path / "report.json").exists()
 
 
+def test_starts_until_the_clock_is_met(use, tmp_path):
+    use(Tools(fmax=(30.0, 38.0, 45.0)))
+    report = synthesize(Accelerator(), board="icebreaker", folder=tmp_path)
+    assert report.seeds == {1: 30.0, 2: 38.0}
+    assert report.fmax_mhz == 38.0
+
+
 def test_a_missed_clock(use, tmp_path):
-    use(Tools(fmax=(30.0,)))
+    use(Tools(fmax=(30.0, 29.0, 28.0, 27.0)))
     with pytest.raises(TimingError) as caught:
         synthesize(Accelerator(), board="icebreaker", folder=tmp_path)
     assert str(caught.value) == (

@@ -55,7 +55,7 @@ class Job:
         options: keyword options of the quantizer.
         images: number of samples to simulate.
         engine: simulator.
-        seeds: of the placer.
+        seeds: starts of the placer; None: until the clock is reached.
         clock_mhz: to reach; None takes the board's.
     """
 
@@ -68,7 +68,7 @@ class Job:
     options: dict[str, Any]
     images: int = 20
     engine: "Engine" = "verilator"
-    seeds: int = 1
+    seeds: int | None = None
     clock_mhz: float | None = None
 
     @property

@@ -45,7 +45,12 @@ BoardName = Annotated[str | None, typer.Option("--board", help=BOARD_HELP)]
 TargetBoard = Annotated[str, typer.Option("--board", help=BOARD_HELP)]
 Rows = Annotated[int | None, typer.Option(min=1, help="Output pixels computed at once.")]
 Columns = Annotated[int | None, typer.Option(min=1, help="Output channels computed at once.")]
-Seeds = Annotated[int, typer.Option(min=1, help="Starts of the placer; the fastest counts.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Starts of the placer, the best kept; default: up to 4, until the clock is met."
+    ),
+]
 Clock = Annotated[float | None, typer.Option(help="Clock to reach in MHz; default: the board's.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
 Scales = Annotated[
@@ -173,7 +178,7 @@ def synth(
     output: Folder,
     rows: Rows = None,
     columns: Columns = None,
-    seeds: Seeds = 1,
+    seeds: Seeds = None,
     clock: Clock = None,
     as_json: AsJson = False,
 ) -> None:
@@ -205,7 +210,7 @@ def build(
     activations: Activations = "unsigned",
     engine: Engine = "verilator",
     limit: Annotated[int, typer.Option(min=1, help="Inputs to simulate.")] = 20,
-    seeds: Seeds = 1,
+    seeds: Seeds = None,
     clock: Clock = None,
     as_json: AsJson = False,
 ) -> None:
