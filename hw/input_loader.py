@@ -16,7 +16,7 @@ class InputLoader(wiring.Component):
 
     Latency: a byte can be read by requests that follow its transfer; between two frames a cycle
     passes. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
-    over and back.
+    over and back; a buffer takes bytes from the second cycle after ``release``.
 
     Parameters:
         config: the array's configuration.
@@ -55,10 +55,9 @@ class InputLoader(wiring.Component):
         address = Signal(self.config.address_bits)
         load_second, compute_second = Signal(), Signal()
         full = Signal(2)
-        preparing = Signal(init=1)
+        # A register of its own, so that the stream's ready is a short path.
         accepting = Signal()
         m.d.comb += [
-            accepting.eq(self.enable & ~preparing & ~full.bit_select(load_second, 1)),
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
             self.write_address.eq(address),
@@ -66,10 +65,10 @@ class InputLoader(wiring.Component):
             self.full.eq(full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
         ]
-        with m.If(preparing & self.enable):
+        with m.If(~accepting & self.enable & ~full.bit_select(load_second, 1)):
             m.d.sync += [
                 address.eq(header.input_first + Mux(load_second, header.input_pitch, 0)),
-                preparing.eq(0),
+                accepting.eq(1),
             ]
         with m.If(self.release):
             m.d.sync += [
@@ -84,7 +83,7 @@ class InputLoader(wiring.Component):
             with m.If(count == header.input_last):
                 m.d.sync += [
                     count.eq(0),
-                    preparing.eq(1),
+                    accepting.eq(0),
                     full.bit_select(load_second, 1).eq(1),
                     load_second.eq(~load_second),
                 ]

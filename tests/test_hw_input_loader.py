@@ -97,6 +97,8 @@ def test_two_frames_are_taken_and_the_third_waits_for_a_release(run_component, a
         await ctx.tick()
         ctx.set(dut.release, 0)
         assert (ctx.get(dut.full), ctx.get(dut.second)) == (1, 1)
+        assert not ctx.get(dut.i.ready)
+        await ctx.tick()
         assert ctx.get(dut.i.ready)
         assert ctx.get(dut.write_address) == FIRST
 
