@@ -127,9 +127,11 @@ class Core(wiring.Component):
         memory: ActivationMemory,
     ) -> None:
         """Fetch first, then the drain, the sender and the loader, as far as they share a port."""
-        sender_may_read = ~fetch.read_enable
+        sender_may_read, loader_may_write = ~fetch.read_enable, ~drain.write_enable
         if self.array_config.shape.single_port:
-            sender_may_read = sender_may_read & ~drain.write_enable
+            # Spelled out, rather than taken from the memory's answer, for a short path.
+            sender_may_read = ~(fetch.read_enable | drain.write_enable)
+            loader_may_write = ~(fetch.read_enable | drain.write_enable | sender.read_enable)
         m.d.comb += [
             sender.read_ready.eq(sender_may_read),
             memory.read_enable.eq(fetch.read_enable | (sender.read_enable & sender_may_read)),
@@ -143,7 +145,7 @@ class Core(wiring.Component):
             memory.write_data.eq(Mux(drain.write_enable, drain.write_data, loader.write_data)),
             memory.write_mask.eq(Mux(drain.write_enable, drain.write_mask, 1)),
             drain.write_ready.eq(memory.write_ready),
-            loader.write_ready.eq(memory.write_ready & ~drain.write_enable),
+            loader.write_ready.eq(loader_may_write),
         ]
 
     def _connect_array(self, m: Module, sequencer: Sequencer, fetch: Fetch, drain: Drain) -> None:
