@@ -13,7 +13,6 @@ class Flow:
         utilization: for each resource, its name in nextpnr's report.
         cells: for each resource, the netlist cells that use it and how many units each takes;
             a name that ends in ``*`` stands for all that begin so.
-        lut_unit: what the unit of "lut" is on this family.
     """
 
     synth: str
@@ -21,7 +20,6 @@ class Flow:
     arguments: tuple[str, ...]
     utilization: dict[str, str]
     cells: dict[str, dict[str, int]]
-    lut_unit: str
 
     def resource(self, cell: str) -> tuple[str, int] | None:
         """The resource that a netlist cell type uses and how much of it; None for the others."""
@@ -50,7 +48,6 @@ FLOWS = {
             "dsp": {"SB_MAC16": 1},
             "spram": {"SB_SPRAM256KA": 1},
         },
-        lut_unit="logic cells (one lookup table and one flip-flop each)",
     ),
     "ecp5": Flow(
         synth="synth_ecp5 -abc9",
@@ -68,6 +65,5 @@ FLOWS = {
             "bram": {"DP16KD": 1},
             "dsp": {"MULT18X18D": 1},
         },
-        lut_unit="lookup tables",
     ),
 }

@@ -266,8 +266,6 @@ class Drain(wiring.Component):
             ):
                 with m.Case(move):
                     m.d.comb += target.eq(address)
-        # A number of a move is higher the more of the address begins anew.
-        level = tag.move.as_value()
         for register, least in (
             (cursor, Move.PLANE),
             (value, Move.WORD),
@@ -277,7 +275,7 @@ class Drain(wiring.Component):
         ):
             with m.If(begin):
                 m.d.sync += register.eq(self.origin)
-            with m.Elif(enable & (level >= least.value)):
+            with m.Elif(enable & (tag.move >= least)):
                 m.d.sync += register.eq(target)
         return cursor
 

@@ -1,7 +1,9 @@
 """Layouts of the signals that travel between blocks."""
 
+from enum import IntEnum
+
 from amaranth import signed, unsigned
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
 PROGRAM_WORD_BITS = 32
 
@@ -16,8 +18,8 @@ FetchToken = data.StructLayout({"valid": 1, "start": 1, "first": 1, "last": 1})
 """
 
 
-class Move(enum.Enum, shape=3):
-    """Where the drain's next word lies, seen from this one."""
+class Move(IntEnum):
+    """Where the drain's next word lies, seen from this one; a greater one moves further."""
 
     STAY = 0
     PLANE = 1
@@ -27,7 +29,9 @@ class Move(enum.Enum, shape=3):
     TILE = 5
 
 
-DrainTag = data.StructLayout({"emit": 1, "layer_end": 1, "plane": 2, "move": Move})
+MOVE_BITS = 3
+
+DrainTag = data.StructLayout({"emit": 1, "layer_end": 1, "plane": 2, "move": MOVE_BITS})
 """What a value needs to find its place in memory; travels with it through the requantizer."""
 
 

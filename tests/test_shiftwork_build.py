@@ -15,15 +15,21 @@ def job(**options):
 def test_command():
     assert command(job(), Path("out")) == (
         "shiftwork build 'a b.onnx' --calibration c.npz --board icebreaker --engine verilator "
-        "--limit 20 --seeds 1 --output out"
+        "--limit 20 --output out"
     )
 
 
 def test_command_with_every_option():
     options = {"scales": "max", "activations": "signed", "per_channel": False}
-    shape = {"rows": 2, "columns": 8, "clock_mhz": 24.0, "test": Path("t.npz")}
+    shape = {"rows": 2, "columns": 8, "clock_mhz": 24.0, "seeds": 3, "test": Path("t.npz")}
     text = command(job(options=options, **shape), Path("out"))
-    for part in ("--scales max", "--per-tensor", "--rows 2 --columns 8", "--clock 24.0"):
+    for part in (
+        "--scales max",
+        "--per-tensor",
+        "--rows 2 --columns 8",
+        "--clock 24.0",
+        "--seeds 3",
+    ):
         assert part in text
 
 
