@@ -34,7 +34,8 @@ FLOWS = {
     "ice40up": Flow(
         synth="synth_ice40 -device u -abc9 -dff",
         nextpnr="nextpnr-ice40",
-        arguments=(),
+        # Cells a little further apart than by default: a nearly full UP5K routes in half the time.
+        arguments=("--placer-heap-beta", "0.75"),
         utilization={
             "lut": "ICESTORM_LC",
             "bram": "ICESTORM_RAM",

@@ -1,6 +1,6 @@
 """The accelerator core: everything between the input and the output stream."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -128,8 +128,10 @@ class Core(wiring.Component):
     ) -> None:
         """Fetch first, then the drain, the sender and the loader, as far as they share a port."""
         sender_may_read, loader_may_write = ~fetch.read_enable, ~drain.write_enable
+        drain_may_write: ValueLike = 1
         if self.array_config.shape.single_port:
-            # Spelled out, rather than taken from the memory's answer, for a short path.
+            # Spelled out, rather than taken from the memory's answer, for short paths.
+            drain_may_write = ~fetch.read_enable
             sender_may_read = ~(fetch.read_enable | drain.write_enable)
             loader_may_write = ~(fetch.read_enable | drain.write_enable | sender.read_enable)
         m.d.comb += [
@@ -144,7 +146,7 @@ class Core(wiring.Component):
             ),
             memory.write_data.eq(Mux(drain.write_enable, drain.write_data, loader.write_data)),
             memory.write_mask.eq(Mux(drain.write_enable, drain.write_mask, 1)),
-            drain.write_ready.eq(memory.write_ready),
+            drain.write_ready.eq(drain_may_write),
             loader.write_ready.eq(loader_may_write),
         ]
 
