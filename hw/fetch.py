@@ -1,6 +1,6 @@
 """The fetch unit: walks a layer's windows and feeds the rows of the array."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
@@ -13,7 +13,7 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import FetchToken, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
 
-ADDRESS_STAGES = 2
+ADDRESS_STAGES = 3
 ROW_LATENCY = ADDRESS_STAGES + READ_LATENCY + 1
 """Cycles from a turn to the word in the row's register."""
 TOKEN_LATENCY = ROW_LATENCY - 2
@@ -33,6 +33,12 @@ class _Loops:
     chunk_last: Signal
     last_run: Value
     last_group: Value
+
+    def registered(self, m: Module) -> "_Loops":
+        """The same, a cycle later."""
+        late = {field.name: Signal(name=f"late_{field.name}") for field in fields(self)}
+        m.d.sync += [signal.eq(getattr(self, name)) for name, signal in late.items()]
+        return _Loops(**late)
 
 
 class Fetch(wiring.Component):
@@ -84,12 +90,14 @@ class Fetch(wiring.Component):
         m = Module()
         layer, shape = self.layer, self.config.shape
         first_group = Signal()
+        fresh = Signal()
         loops = self._add_loops(m)
-        window, fresh = self._add_window(m, loops)
+        with m.If(loops.turn_last):
+            m.d.sync += fresh.eq(0)
         with m.If(loops.chunk_last):
-            m.d.sync += first_group.eq(loops.last_group)
+            m.d.sync += [fresh.eq(1), first_group.eq(loops.last_group)]
         with m.If(self.start):
-            m.d.sync += first_group.eq(1)
+            m.d.sync += [fresh.eq(1), first_group.eq(1)]
 
         turn, issue = self._turn, Signal()
         word_bytes = Signal(range(shape.word_bytes + 1))
@@ -106,8 +114,19 @@ class Fetch(wiring.Component):
             start=first & first_group,
             last=loops.last_word & loops.last_run & (turn == word_bytes - 1),
         )
-        pixel = self._add_pixels(m, issue=issue, generate=fresh & first_group)
-        self._add_address(m, issue=issue, turn=turn, window=window, pixel=pixel)
+        # The loops' decisions reach the addresses through registers: both are long paths.
+        late = loops.registered(m)
+        begin, late_issue, generate = Signal(), Signal(), Signal()
+        late_turn = Signal.like(turn)
+        m.d.sync += [
+            begin.eq(self.start),
+            late_issue.eq(issue),
+            late_turn.eq(turn),
+            generate.eq(fresh & first_group),
+        ]
+        window = self._add_window(m, late, begin=begin)
+        pixel = self._add_pixels(m, begin=begin, issue=late_issue, generate=generate)
+        self._add_address(m, issue=late_issue, turn=late_turn, window=window, pixel=pixel)
         return m
 
     def _position_layout(self) -> data.StructLayout:
@@ -207,10 +226,9 @@ class Fetch(wiring.Component):
                 ]
         return last
 
-    def _add_window(self, m: Module, loops: "_Loops") -> tuple[data.View, Signal]:
-        """The offset within the window; and whether it is the chunk's first word."""
+    def _add_window(self, m: Module, loops: "_Loops", *, begin: Signal) -> data.View:
+        """The offset within the window."""
         layer, width = self.layer, self.config.shape.word_bytes
-        fresh = Signal()
         window = Signal(self._position_layout())
         run_start = Signal(signed(self.config.x_bits))
         group_start = Signal(signed(self.config.x_bits))
@@ -221,7 +239,7 @@ class Fetch(wiring.Component):
             next_run.eq(run_start + layer.run_step),
         ]
         with m.If(loops.turn_last):
-            m.d.sync += [fresh.eq(0), window.x.eq(window.x + width)]
+            m.d.sync += window.x.eq(window.x + width)
         with m.If(loops.run_last):
             m.d.sync += [run_start.eq(next_run), window.x.eq(next_run)]
         with m.If(loops.line_last):
@@ -233,16 +251,15 @@ class Fetch(wiring.Component):
             ]
         with m.If(loops.chunk_last):
             m.d.sync += [
-                fresh.eq(1),
                 window.line.eq(0),
                 window.y.eq(0),
                 window.x.eq(next_group),
                 run_start.eq(next_group),
                 group_start.eq(next_group),
             ]
-        with m.If(self.start):
-            m.d.sync += [fresh.eq(1), window.eq(0), run_start.eq(0), group_start.eq(0)]
-        return window, fresh
+        with m.If(begin):
+            m.d.sync += [window.eq(0), run_start.eq(0), group_start.eq(0)]
+        return window
 
     def _add_token(self, m: Module, **members: object) -> None:
         stages = [Signal(FetchToken, name=f"token_{i}") for i in range(TOKEN_LATENCY)]
@@ -252,7 +269,9 @@ class Fetch(wiring.Component):
             m.d.sync += after.eq(before)
         m.d.comb += self.token.eq(stages[-1])
 
-    def _add_pixels(self, m: Module, *, issue: Signal, generate: Signal) -> data.View:
+    def _add_pixels(
+        self, m: Module, *, begin: Signal, issue: Signal, generate: Signal
+    ) -> data.View:
         """Windows in raster order; each row keeps its own in a ring that turns with the turns."""
         layer, rows = self.layer, self.config.shape.rows
         layout = self._position_layout()
@@ -276,7 +295,7 @@ class Fetch(wiring.Component):
                     following.line.eq(following.line + layer.line_step),
                     following.y.eq(following.y + layer.y_step),
                 ]
-        with m.If(self.start):
+        with m.If(begin):
             m.d.sync += [
                 column.eq(0),
                 following.line.eq(self.origin),
@@ -306,7 +325,7 @@ class Fetch(wiring.Component):
         m.d.comb += self.read_address.eq(address)
 
         valid, row = issue, turn
-        for stage in range(ADDRESS_STAGES + READ_LATENCY):
+        for stage in range(1, ADDRESS_STAGES + READ_LATENCY):
             next_valid = Signal(name=f"valid_{stage}")
             next_row = Signal(max(1, ceil_log2(shape.rows)), name=f"row_of_{stage}")
             m.d.sync += [next_valid.eq(valid), next_row.eq(row)]
