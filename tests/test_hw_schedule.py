@@ -9,8 +9,8 @@ With two memory ports a layer takes::
   of max(R, bytes).
 - ``chunk``: the same with the whole last word, and ``pad`` idle cycles so that it is no less than
   ``steps`` of a full chunk + max(1, R + C - 2); for pooling + 1.
-- ``way``: from the last byte to the first step of the drain: 7 + R + C - 2 through fetch unit and
-  array; 5 through fetch unit and pooling.
+- ``way``: from the last byte to the first step of the drain: 8 + R + C - 2 through fetch unit and
+  array; 6 through fetch unit and pooling.
 - ``steps`` of the last chunk: (rows - 1) * C / Q + ceil(channels / Q), four times that for
   accumulators; then 5 cycles through the requantizer into memory.
 """
@@ -58,30 +58,30 @@ def single(program: ProgramBuilder, **shape: Any) -> tuple[Any, int]:
 def test_a_dense_layer() -> None:
     layer, cycles = single(builder(1, 1, 10).dense(4), rows=1, columns=4)
     assert (layer.tiles, layer.groups, layer.chunk_cycles, layer.chunk_pad) == (1, 1, 10, 0)
-    assert cycles == (4 + 4 + 2) + (7 + 3) + 4 + 5
+    assert cycles == (4 + 4 + 2) + (8 + 3) + 4 + 5
 
 
 def test_lanes_shorten_the_drain() -> None:
     _, cycles = single(builder(1, 1, 10).dense(4), rows=1, columns=4, lanes=2)
-    assert cycles == 10 + (7 + 3) + 2 + 5
+    assert cycles == 10 + (8 + 3) + 2 + 5
 
 
 def test_accumulators_take_four_steps_each() -> None:
     _, cycles = single(builder(1, 1, 10).dense(4, accumulators=True), rows=1, columns=4)
-    assert cycles == 10 + (7 + 3) + 16 + 5
+    assert cycles == 10 + (8 + 3) + 16 + 5
 
 
 def test_rows_that_outnumber_the_bytes_of_a_word_stretch_it() -> None:
     layer, cycles = single(builder(1, 6, 5).conv(2, (1, 1)), rows=6, columns=2)
     assert (layer.tiles, layer.chunk_cycles) == (1, 6 + 6)
-    assert cycles == (6 + 1) + (7 + 6) + (5 * 2 + 2) + 5
+    assert cycles == (6 + 1) + (8 + 6) + (5 * 2 + 2) + 5
 
 
 def test_a_convolution_of_several_tiles_and_groups() -> None:
     layer, cycles = single(builder(4, 4, 3).conv(6, (3, 3)), rows=2, columns=4)
     run = 4 + 4 + 2
     assert (layer.tiles, layer.groups, layer.chunk_cycles, layer.chunk_pad) == (2, 2, 3 * run, 0)
-    assert cycles == 3 * 3 * run + (3 * run - 1) + (7 + 4) + (4 + 2) + 5
+    assert cycles == 3 * 3 * run + (3 * run - 1) + (8 + 4) + (4 + 2) + 5
 
 
 def test_a_dilated_convolution_has_a_run_for_each_tap() -> None:
@@ -90,7 +90,7 @@ def test_a_dilated_convolution_has_a_run_for_each_tap() -> None:
     )
     run = 4 + 1
     assert (layer.tiles, layer.groups, layer.chunk_cycles) == (2 * 3, 1, 4 * run)
-    assert cycles == 5 * 4 * run + 4 * run + (7 + 3) + 4 + 5
+    assert cycles == 5 * 4 * run + 4 * run + (8 + 3) + 4 + 5
 
 
 def test_a_short_chunk_is_padded_until_the_drain_is_empty() -> None:
@@ -98,13 +98,13 @@ def test_a_short_chunk_is_padded_until_the_drain_is_empty() -> None:
     full_steps, lead, walk = 8, 4, 2
     assert layer.chunk_pad == full_steps + lead - walk
     assert layer.chunk_cycles == 12
-    assert cycles == 3 * 12 + 1 + (7 + 4) + 8 + 5
+    assert cycles == 3 * 12 + 1 + (8 + 4) + 8 + 5
 
 
 def test_pooling_takes_a_cycle_a_tap() -> None:
     layer, cycles = single(builder(4, 4, 6).max_pool(), rows=2, columns=4)
     assert (layer.tiles, layer.groups, layer.chunk_cycles, layer.chunk_pad) == (4, 2, 4 + 1, 1)
-    assert cycles == 7 * 5 + 4 + 5 + 2 + 5
+    assert cycles == 7 * 5 + 4 + 6 + 2 + 5
     assert layer.macs == 0
 
 
