@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import DataError
 from shiftwork.quant.graph import (
+    Add,
     Affine,
     AveragePool,
     Clip,
@@ -22,6 +23,7 @@ from shiftwork.quant.graph import (
     Padding,
     Pair,
     Reshape,
+    window_count,
 )
 
 BLOCK_ELEMENTS = 1 << 22
@@ -52,16 +54,21 @@ def trace(graph: Graph, x: NDArray) -> dict[str, FloatArray]:
     values[graph.input][...] = x
     for block in _blocks(graph, len(x)):
         for node in graph.nodes:
-            result = execute(node, values[node.input][block])
+            result = execute(node, *(values[name][block] for name in node.inputs))
             values[node.output][block] = result.reshape(len(result), *graph.shapes[node.output])
     return values
 
 
-def execute(node: Node, x: FloatArray) -> FloatArray:
-    """The output of one node for ``x[N, H, W, C]``; a reshape returns ``x`` itself."""
+def execute(node: Node, x: FloatArray, *others: FloatArray) -> FloatArray:
+    """The output of one node for ``x[N, H, W, C]``; a reshape returns ``x`` itself.
+
+    ``others`` are the values of the node's further inputs.
+    """
     match node:
         case Conv():
             return conv(node, x)
+        case Add():
+            return x + others[0]
         case Affine():
             return x * node.scale + node.offset
         case Clip():
@@ -78,6 +85,8 @@ def execute(node: Node, x: FloatArray) -> FloatArray:
 
 def conv(node: Conv, x: FloatArray) -> FloatArray:
     """Convolution of ``x[N, H, W, C]``, zero outside."""
+    if node.groups > 1:
+        return _grouped_conv(node, x)
     matrix = node.weights.reshape(len(node.weights), -1).T
     if node.kernel == (1, 1) and node.stride == (1, 1) and not any(node.padding):
         return x @ matrix + node.bias
@@ -95,6 +104,30 @@ def conv(node: Conv, x: FloatArray) -> FloatArray:
             *block.shape[:3], -1
         )
     return result
+
+
+def _grouped_conv(node: Conv, x: FloatArray) -> FloatArray:
+    """Each group of output channels sees its own group of input channels, tap by tap."""
+    count = x.shape[0]
+    x = _pad(x, node.padding, 0.0)
+    (rows, columns), groups = node.kernel, node.groups
+    height = window_count(x.shape[1], rows, node.stride[0], 0, 0, node.dilation[0])
+    width = window_count(x.shape[2], columns, node.stride[1], 0, 0, node.dilation[1])
+    per_group = len(node.weights) // groups
+    weights = node.weights.reshape(groups, per_group, rows, columns, -1)
+    result = np.zeros((count, height, width, groups, per_group), np.float32)
+    for row, column in np.ndindex(rows, columns):
+        top, left = row * node.dilation[0], column * node.dilation[1]
+        tap = x[
+            :,
+            top : top + (height - 1) * node.stride[0] + 1 : node.stride[0],
+            left : left + (width - 1) * node.stride[1] + 1 : node.stride[1],
+        ].reshape(count, height, width, groups, -1)
+        if tap.shape[-1] == 1:
+            result += tap * weights[:, :, row, column, 0]
+        else:
+            result += np.einsum("nhwgi,goi->nhwgo", tap, weights[:, :, row, column])
+    return result.reshape(count, height, width, -1) + node.bias
 
 
 def max_pool(node: MaxPool, x: FloatArray) -> FloatArray:
@@ -159,11 +192,12 @@ def _work(graph: Graph, node: Node) -> int:
 
 
 def _run_block(graph: Graph, x: NDArray) -> FloatArray:
-    last_use = {node.input: index for index, node in enumerate(graph.nodes)}
+    last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     values = {graph.input: np.asarray(x, np.float32)}
     for index, node in enumerate(graph.nodes):
-        result = execute(node, values[node.input])
+        result = execute(node, *(values[name] for name in node.inputs))
         values[node.output] = result.reshape(len(result), *graph.shapes[node.output])
-        if last_use[node.input] == index and node.input != graph.output:
-            del values[node.input]
+        for name in set(node.inputs):
+            if last_use[name] == index and name != graph.output:
+                del values[name]
     return values[graph.output]

@@ -87,27 +87,48 @@ class Layout:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """An operation with one input and one output, both named values of the graph."""
+    """An operation with an output and one input, or several; all are named values of the graph."""
 
     name: str
     input: str
     output: str
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The values that the node reads."""
+        return (self.input,)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conv(Node):
-    """Convolution or dense layer: ``weights[O, kh, kw, I]``, ``bias[O]``."""
+    """Convolution or dense layer: ``weights[O, kh, kw, I / groups]``, ``bias[O]``.
+
+    With ``groups = I`` it is depthwise: output channel o reads input channel ``o // (O / I)``.
+    """
 
     weights: FloatArray
     bias: FloatArray
     stride: Pair = (1, 1)
     padding: Padding = (0, 0, 0, 0)
     dilation: Pair = (1, 1)
+    groups: int = 1
 
     @property
     def kernel(self) -> Pair:
         """Height and width of the window."""
         return self.weights.shape[1], self.weights.shape[2]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Add(Node):
+    """``y = x + other``, two values of the same shape."""
+
+    other: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The two summands."""
+        return (self.input, self.other)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -175,7 +196,7 @@ class Graph:
 
     def consumers(self, value: str) -> list[Node]:
         """The nodes that read ``value``."""
-        return [node for node in self.nodes if node.input == value]
+        return [node for node in self.nodes if value in node.inputs]
 
     def producer(self, value: str) -> Node | None:
         """The node that writes ``value``; None for the network's input."""
@@ -195,8 +216,9 @@ class Graph:
         """
         defined = {self.input}
         for node in self.nodes:
-            if node.input not in defined:
-                raise ModelError(f"node '{node.name}' reads '{node.input}' before it is written")
+            for value in node.inputs:
+                if value not in defined:
+                    raise ModelError(f"node '{node.name}' reads '{value}' before it is written")
             if node.output in defined:
                 raise ModelError(f"node '{node.name}' writes '{node.output}' a second time")
             self._verify_shape(node)
@@ -222,16 +244,27 @@ class Graph:
         shape = self.shapes[node.input]
         match node:
             case Conv():
-                if node.weights.shape[3] != shape[2]:
+                if node.weights.shape[3] * node.groups != shape[2]:
                     raise ModelError(
                         f"node '{node.name}' has weights for {node.weights.shape[3]} input "
-                        f"channels, but its input has {shape[2]}"
+                        f"channels in {node.groups} group(s), but its input has {shape[2]}"
+                    )
+                if len(node.weights) % node.groups:
+                    raise ModelError(
+                        f"node '{node.name}' has {len(node.weights)} output channels, which "
+                        f"{node.groups} groups do not divide"
                     )
                 return output_shape(
                     shape, len(node.weights), node.kernel, node.stride, node.padding, node.dilation
                 )
             case MaxPool() | AveragePool():
                 return output_shape(shape, shape[2], node.kernel, node.stride, node.padding)
+            case Add():
+                if self.shapes[node.other] != shape:
+                    raise ModelError(
+                        f"node '{node.name}' adds the shapes {shape} and {self.shapes[node.other]}"
+                    )
+                return shape
             case Reshape():
                 declared = self.shapes[node.output]
                 if np.prod(declared) != np.prod(shape):

@@ -8,9 +8,9 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from shiftwork.errors import OutputError, ProgramError
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MAX_SHIFT = 31
 _UNREADABLE = (
     OSError,
@@ -106,26 +106,74 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Op:
-    """An operation of the program: reads one tensor, writes one tensor."""
+    """An operation of the program: reads a tensor, or several, and writes one."""
 
     name: str
     input: str
     output: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that the op reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Product:
+    """A further dot product in the accumulator: a shortcut's convolution.
+
+    Attributes:
+        input: the tensor that it reads.
+        weights: int8 ``[O, kh, kw, I]``, at the exponent ``f_acc[o] - f_input``.
+        pad_value: the input tensor's zero point, in its true domain.
+    """
+
+    input: str
+    weights: NDArray[np.int8]
+    stride: Pair = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    dilation: Pair = (1, 1)
+    pad_value: int = 0
+
+    @property
+    def kernel(self) -> Pair:
+        """Height and width of the window."""
+        return self.weights.shape[1], self.weights.shape[2]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Residual:
+    """A tensor of the output's shape in the accumulator: ``x[o] << shift[o]``.
+
+    Attributes:
+        input: the tensor that it reads.
+        shift: int64 ``[O]``, ``f_acc[o] - f_input``, 0..31.
+    """
+
+    input: str
+    shift: NDArray[np.int64]
+
+
+Term = Product | Residual
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conv(Op):
     """The dot product: a convolution, or a dense layer as a 1x1 convolution on ``(1, 1, N)``.
 
-    ``acc[o] = bias[o] + sum(x * weights[o])``, ``x = pad_value`` outside the feature map;
-    ``y = clip((acc + (1 << (s - 1))) >> s, lo, hi)``, ``s = shift[o]`` (``s = 0`` adds nothing).
+    ``acc[o] = bias[o] + sum(x * weights[o])`` and the sums of ``terms``, ``x = pad_value`` outside
+    the feature map; ``y = clip((acc + (1 << (s - 1))) >> s, lo, hi)``, ``s = shift[o]`` (``s = 0``
+    adds nothing).
     With ``accumulators`` the output is ``acc`` itself, 32 bit, and shift, lo and hi do not count.
 
     Attributes:
-        weights: int8 ``[O, kh, kw, I]``.
+        weights: int8 ``[O, kh, kw, I / groups]``.
         bias: int64 ``[O]``, at the accumulator's exponent.
         shift: int64 ``[O]``, 0..31.
         pad_value: the input tensor's zero point, in its true domain.
+        groups: 1, or, for a depthwise convolution, the number of channels: ``O = I``, and output
+            channel o reads input channel o alone.
+        terms: what else is added up before the requantization.
     """
 
     weights: NDArray[np.int8]
@@ -138,21 +186,52 @@ class Conv(Op):
     dilation: Pair = (1, 1)
     pad_value: int = 0
     accumulators: bool = False
+    groups: int = 1
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that the op reads: its own input, then those of its terms."""
+        return (self.input, *(term.input for term in self.terms))
 
     @property
     def kernel(self) -> Pair:
         """Height and width of the window."""
         return self.weights.shape[1], self.weights.shape[2]
 
-    def accumulator_range(self, tensor: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Least and greatest ``acc`` a channel can reach over all inputs in ``tensor``'s range."""
-        w = self.weights.reshape(len(self.weights), -1).astype(np.int64)
-        lo, hi = min(tensor.lo, self.pad_value), max(tensor.hi, self.pad_value)
-        positive, negative = np.maximum(w, 0).sum(1), np.minimum(w, 0).sum(1)
-        return (
-            self.bias + positive * lo + negative * hi,
-            self.bias + positive * hi + negative * lo,
-        )
+    @property
+    def macs_per_output(self) -> int:
+        """Multiply-accumulates of one output value; a residual is none."""
+        products = [term.weights for term in self.terms if isinstance(term, Product)]
+        return sum(weights[0].size for weights in (self.weights, *products))
+
+    def accumulator_range(
+        self, source: Tensor, *others: Tensor
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Least and greatest ``acc`` a channel can reach over all inputs.
+
+        Args:
+            source, others: the tensors of :attr:`inputs`, in that order.
+        """
+        least, greatest = _dot_range(self.weights, source, self.pad_value)
+        least, greatest = least + self.bias, greatest + self.bias
+        for term, tensor in zip(self.terms, others, strict=True):
+            if isinstance(term, Product):
+                lo, hi = _dot_range(term.weights, tensor, term.pad_value)
+            else:
+                lo, hi = tensor.lo << term.shift, tensor.hi << term.shift
+            least, greatest = least + lo, greatest + hi
+        return least, greatest
+
+
+def _dot_range(
+    weights: NDArray[np.int8], tensor: Tensor, pad_value: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Least and greatest dot product of each row of ``weights`` over all inputs."""
+    w = weights.reshape(len(weights), -1).astype(np.int64)
+    lo, hi = min(tensor.lo, pad_value), max(tensor.hi, pad_value)
+    positive, negative = np.maximum(w, 0).sum(1), np.minimum(w, 0).sum(1)
+    return positive * lo + negative * hi, positive * hi + negative * lo
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -187,6 +266,7 @@ class Reshape(Op):
 
 
 OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Conv, MaxPool, AveragePool, Reshape)}
+TERMS: dict[str, type[Product] | type[Residual]] = {"Product": Product, "Residual": Residual}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -224,6 +304,10 @@ class Program:
         """The tensor of that name."""
         return self._by_name[name]
 
+    def sources(self, op: Op) -> tuple[Tensor, ...]:
+        """The tensors that ``op`` reads."""
+        return tuple(self.tensor(name) for name in op.inputs)
+
     def quantize_input(self, x: NDArray) -> NDArray[np.int32]:
         """Real samples in the source model's layout as integers ``[N, H, W, C]``."""
         tensor = self.tensor(self.input)
@@ -237,14 +321,14 @@ class Program:
     def macs(self) -> int:
         """Multiply-accumulates of one inference, borders included."""
         return sum(
-            self.tensor(op.output).size * op.weights[0].size
+            self.tensor(op.output).size * op.macs_per_output
             for op in self.ops
             if isinstance(op, Conv)
         )
 
     def accumulator_bits(self, op: Conv) -> int:
         """Width that ``op``'s biased accumulator needs in the worst case of its actual weights."""
-        lo, hi = op.accumulator_range(self.tensor(op.input))
+        lo, hi = op.accumulator_range(*self.sources(op))
         return signed_bits(int(lo.min()), int(hi.max()))
 
     @cached_property
@@ -272,12 +356,10 @@ class Program:
             self._require(name, "the program")
         written = {self.input}
         for index, op in enumerate(self.ops):
-            self._require(op.input, f"op '{op.name}'")
-            self._require(op.output, f"op '{op.name}'")
-            if op.input not in written:
-                raise ProgramError(f"op '{op.name}' reads '{op.input}' before it is written")
-            if op.input == self.output:
-                raise ProgramError(f"op '{op.name}' reads the program's output '{op.input}'")
+            for name in (*op.inputs, op.output):
+                self._require(name, f"op '{op.name}'")
+            for name in op.inputs:
+                self._verify_source(op, name, written)
             if op.output in written:
                 raise ProgramError(f"op '{op.name}' writes '{op.output}' a second time")
             self._verify_op(op, last=index == len(self.ops) - 1)
@@ -289,10 +371,16 @@ class Program:
         if name not in self._by_name:
             raise ProgramError(f"{who} names the tensor '{name}', which does not exist")
 
+    def _verify_source(self, op: Op, name: str, written: set[str]) -> None:
+        if name not in written:
+            raise ProgramError(f"op '{op.name}' reads '{name}' before it is written")
+        if self.tensor(name).bits != 8:
+            raise ProgramError(f"op '{op.name}' reads '{name}', which holds accumulators")
+        if name == self.output:
+            raise ProgramError(f"op '{op.name}' reads the program's output '{name}'")
+
     def _verify_op(self, op: Op, *, last: bool) -> None:
         source, target = self.tensor(op.input), self.tensor(op.output)
-        if source.bits != 8:
-            raise ProgramError(f"op '{op.name}' reads '{source.name}', which holds accumulators")
         match op:
             case Conv():
                 self._verify_conv(op, source, target, last=last)
@@ -317,12 +405,13 @@ class Program:
                 raise ProgramError(f"op '{op.name}' is of the unknown kind {type(op).__name__}")
 
     def _verify_conv(self, op: Conv, source: Tensor, target: Tensor, *, last: bool) -> None:
-        if op.weights.dtype != np.int8 or op.weights.ndim != 4:
-            raise ProgramError(f"op '{op.name}': weights must be int8 [O, kh, kw, I]")
-        if op.weights.shape[3] != source.shape[2]:
+        _verify_weights(op.name, op.weights, source, op.groups)
+        if op.groups not in (1, source.shape[2]) or (
+            op.groups > 1 and len(op.weights) != source.shape[2]
+        ):
             raise ProgramError(
-                f"op '{op.name}' has weights for {op.weights.shape[3]} input channels, but "
-                f"'{source.name}' has {source.shape[2]}"
+                f"op '{op.name}': groups must be 1, or equal the channels of input and output, "
+                f"not {op.groups}"
             )
         for label, array in (("bias", op.bias), ("shift", op.shift)):
             if array.shape != (len(op.weights),) or array.dtype != np.int64:
@@ -330,15 +419,11 @@ class Program:
                     f"op '{op.name}': {label} must be int64 of shape ({len(op.weights)},), not "
                     f"{array.dtype} {array.shape}"
                 )
-        _verify_shape(
-            op,
-            target.shape,
-            output_shape(
-                source.shape, len(op.weights), op.kernel, op.stride, op.padding, op.dilation
-            ),
-        )
+        _verify_shape(op, target.shape, _conv_shape(op, source, len(op.weights)))
         _verify_shifts(op.name, op.shift)
         _verify_pad(op.name, op.pad_value, source)
+        for term in op.terms:
+            self._verify_term(op, term, target)
         bits = self.accumulator_bits(op)
         if bits > MAX_ACCUMULATOR_BITS:
             raise ProgramError(
@@ -350,6 +435,26 @@ class Program:
             )
         if not op.accumulators:
             _verify_bounds(op.name, op.lo, op.hi, target)
+
+    def _verify_term(self, op: Conv, term: Term, target: Tensor) -> None:
+        source = self.tensor(term.input)
+        if isinstance(term, Residual):
+            if term.shift.shape != (len(op.weights),) or term.shift.dtype != np.int64:
+                raise ProgramError(
+                    f"op '{op.name}': the shift of '{term.input}' must be int64 of shape "
+                    f"({len(op.weights)},), not {term.shift.dtype} {term.shift.shape}"
+                )
+            _verify_shape(op, target.shape, source.shape)
+            _verify_shifts(op.name, term.shift)
+            return
+        _verify_weights(op.name, term.weights, source, groups=1)
+        if len(term.weights) != len(op.weights):
+            raise ProgramError(
+                f"op '{op.name}' has {len(op.weights)} output channels, but its term on "
+                f"'{term.input}' has {len(term.weights)}"
+            )
+        _verify_shape(op, target.shape, _conv_shape(term, source, len(op.weights)))
+        _verify_pad(op.name, term.pad_value, source)
 
     def save(self, path: str | Path) -> None:
         """Writes the program to ``path`` (.npz), the same bytes for the same program.
@@ -397,6 +502,20 @@ class Program:
             return _decode(header, arrays)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ProgramError(f"{path} is damaged: {error!r}") from error
+
+
+def _verify_weights(name: str, weights: NDArray, source: Tensor, groups: int) -> None:
+    if weights.dtype != np.int8 or weights.ndim != 4:
+        raise ProgramError(f"op '{name}': weights must be int8 [O, kh, kw, I]")
+    if weights.shape[3] * groups != source.shape[2]:
+        raise ProgramError(
+            f"op '{name}' has weights for {weights.shape[3] * groups} input channels, but "
+            f"'{source.name}' has {source.shape[2]}"
+        )
+
+
+def _conv_shape(op: Conv | Product, source: Tensor, channels: int) -> Shape:
+    return output_shape(source.shape, channels, op.kernel, op.stride, op.padding, op.dilation)
 
 
 def _window_shape(op: MaxPool | AveragePool, source: Tensor) -> Shape:
@@ -457,15 +576,7 @@ def _verify_pad(name: str, pad_value: int, source: Tensor) -> None:
 
 def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     arrays: dict[str, NDArray] = {}
-    ops = []
-    for index, op in enumerate(program.ops):
-        record: dict[str, Any] = {"kind": type(op).__name__}
-        for key, value in vars(op).items():
-            if isinstance(value, np.ndarray):
-                arrays[f"op{index}_{key}"] = value
-            else:
-                record[key] = value
-        ops.append(record)
+    ops = [_encode_record(op, f"op{index}", arrays) for index, op in enumerate(program.ops)]
     for label, layout in _layouts(program):
         arrays[f"{label}_order"] = layout.order
     header = {
@@ -482,6 +593,22 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     return header, arrays
 
 
+def _encode_record(item: Op | Term, prefix: str, arrays: dict[str, NDArray]) -> dict[str, Any]:
+    """The fields of an op or a term; its arrays go to ``arrays``, named after ``prefix``."""
+    record: dict[str, Any] = {"kind": type(item).__name__}
+    for key, value in vars(item).items():
+        if isinstance(value, np.ndarray):
+            arrays[f"{prefix}_{key}"] = value
+        elif key == "terms":
+            record[key] = [
+                _encode_record(term, f"{prefix}_term{number}", arrays)
+                for number, term in enumerate(value)
+            ]
+        else:
+            record[key] = value
+    return record
+
+
 def _layouts(program: Program) -> Iterator[tuple[str, Layout]]:
     yield "input", program.input_layout
     yield "output", program.output_layout
@@ -491,11 +618,12 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
     tensors = tuple(Tensor(**_tuples(record)) for record in header["tensors"])
     ops = []
     for index, record in enumerate(header["ops"]):
-        fields = _tuples(record)
-        kind = OPS[fields.pop("kind")]
-        prefix = f"op{index}_"
-        fields |= {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-        ops.append(kind(**fields))
+        terms = tuple(
+            _decode_record(term, f"op{index}_term{number}_", arrays, TERMS)
+            for number, term in enumerate(record.pop("terms", ()))
+        )
+        op = _decode_record(record, f"op{index}_", arrays, OPS)
+        ops.append(replace(op, terms=terms) if terms else op)
     layouts = {
         label: Layout(tuple(shape), arrays[f"{label}_order"])
         for label, shape in header["layouts"].items()
@@ -511,6 +639,17 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
         dropped=tuple(header["dropped"]),
         info=dict(header["info"]),
     )
+
+
+def _decode_record(
+    record: dict[str, Any], prefix: str, arrays: dict[str, NDArray], kinds: Mapping[str, Any]
+) -> Any:
+    """The op or term of a record, with the arrays that are named after ``prefix``."""
+    fields = _tuples(record)
+    kind = kinds[fields.pop("kind")]
+    names = {key.removeprefix(prefix): key for key in arrays if key.startswith(prefix)}
+    own = {name: arrays[key] for name, key in names.items() if not name.startswith("term")}
+    return kind(**fields, **own)
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:

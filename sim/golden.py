@@ -8,14 +8,23 @@ that the type can hold: below 2**24 in float32, 2**53 in float64. The bound is c
 the worst case of its weights, so it holds for every input and for every order of summation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import DataError
 from shiftwork.quant.graph import Padding, Pair, window_count
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program, Reshape, Tensor
+from shiftwork.quant.program import (
+    AveragePool,
+    Conv,
+    MaxPool,
+    Op,
+    Product,
+    Program,
+    Reshape,
+    Tensor,
+)
 
 IntArray = NDArray[np.int32]
 
@@ -53,25 +62,55 @@ def windows(x: NDArray, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> 
     )
 
 
-def dot_type(op: Conv, source: Tensor) -> type[np.floating] | type[np.int64]:
-    """The fastest type in which ``op``'s dot product over ``source``'s range is exact."""
-    largest = max(abs(source.lo), abs(source.hi), abs(op.pad_value))
-    sums = np.abs(op.weights.astype(np.int64)).reshape(len(op.weights), -1).sum(axis=1)
-    bound = int((sums * largest + np.abs(op.bias)).max())
+def dot_type(
+    weights: NDArray, bias: NDArray, source: Tensor, pad_value: int
+) -> type[np.floating] | type[np.int64]:
+    """The fastest type in which a dot product over ``source``'s range, plus bias, is exact."""
+    largest = max(abs(source.lo), abs(source.hi), abs(pad_value))
+    sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(axis=1)
+    bound = int((sums * largest + np.abs(bias)).max())
     if bound < FLOAT32_EXACT:
         return np.float32
     return np.float64 if bound < FLOAT64_EXACT else np.int64
 
 
-def accumulate(op: Conv, source: Tensor, x: NDArray) -> NDArray[np.int64]:
-    """The accumulators ``bias[o] + sum(x * weights[o])``, int64 ``[N, H', W', O]``."""
-    dtype = dot_type(op, source)
+def dot_product(op: Conv | Product, bias: NDArray, source: Tensor, x: NDArray) -> NDArray[np.int64]:
+    """``bias[o] + sum(x * weights[o])`` over the windows of ``op``, int64 ``[N, H', W', O]``."""
+    dtype = dot_type(op.weights, bias, source, op.pad_value)
     patches = windows(
         pad(x.astype(dtype), op.padding, op.pad_value), op.kernel, op.stride, op.dilation
     )
+    if isinstance(op, Conv) and op.groups > 1:
+        return _depthwise(op, patches) + bias
     weights = op.weights.reshape(len(op.weights), -1).astype(dtype)
-    acc = patches.reshape(-1, weights.shape[1]) @ weights.T + op.bias.astype(dtype)
+    acc = patches.reshape(-1, weights.shape[1]) @ weights.T + bias.astype(dtype)
     return acc.reshape(*patches.shape[:3], len(weights)).astype(np.int64)
+
+
+def _depthwise(op: Conv, patches: NDArray) -> NDArray[np.int64]:
+    """Every channel with its own window, tap by tap."""
+    total = np.zeros(patches.shape[:3] + patches.shape[-1:], patches.dtype)
+    for row, column in np.ndindex(op.kernel):
+        total += patches[:, :, :, row, column, :] * op.weights[:, row, column, 0].astype(
+            patches.dtype
+        )
+    return total.astype(np.int64)
+
+
+def accumulate(op: Conv, sources: Sequence[Tensor], xs: Sequence[NDArray]) -> NDArray[np.int64]:
+    """The accumulators: bias, dot product and terms, int64 ``[N, H', W', O]``.
+
+    Args:
+        op: the convolution.
+        sources, xs: tensors and values of its inputs, in the order of ``op.inputs``.
+    """
+    acc = dot_product(op, op.bias, sources[0], xs[0])
+    for term, source, x in zip(op.terms, sources[1:], xs[1:], strict=True):
+        if isinstance(term, Product):
+            acc = acc + dot_product(term, np.zeros(len(term.weights), np.int64), source, x)
+        else:
+            acc = acc + (x.astype(np.int64) << term.shift)
+    return acc
 
 
 def requantize(acc: NDArray, shift: NDArray | int, lo: int, hi: int) -> IntArray:
@@ -84,9 +123,9 @@ def requantize(acc: NDArray, shift: NDArray | int, lo: int, hi: int) -> IntArray
     return np.clip((acc.astype(np.int64) + half) >> shift, lo, hi).astype(np.int32)
 
 
-def conv(op: Conv, source: Tensor, x: NDArray) -> IntArray:
+def conv(op: Conv, sources: Sequence[Tensor], xs: Sequence[NDArray]) -> IntArray:
     """Convolution or dense layer: int8 or uint8 values, or accumulators, ``[N, H', W', O]``."""
-    acc = accumulate(op, source, x)
+    acc = accumulate(op, sources, xs)
     if op.accumulators:
         return acc.astype(np.int32)
     return requantize(acc, op.shift, op.lo, op.hi)
@@ -116,14 +155,13 @@ def reshape(target: Tensor, x: NDArray) -> IntArray:
     return x.reshape(len(x), *target.shape).astype(np.int32)
 
 
-def apply(program: Program, op: Op, x: NDArray) -> IntArray:
-    """The output of one op of ``program`` for its input ``x[N, H, W, C]``."""
-    source = program.tensor(op.input)
+def apply(program: Program, op: Op, x: NDArray, *others: NDArray) -> IntArray:
+    """The output of one op of ``program`` for its inputs ``[N, H, W, C]``."""
     match op:
         case Conv():
-            return conv(op, source, x)
+            return conv(op, program.sources(op), (x, *others))
         case MaxPool():
-            return max_pool(op, source, x)
+            return max_pool(op, program.tensor(op.input), x)
         case AveragePool():
             return average_pool(op, x)
         case Reshape():
@@ -164,7 +202,7 @@ def predict(program: Program, x: NDArray) -> IntArray:
 def _trace_batch(program: Program, q: IntArray) -> dict[str, IntArray]:
     values = {program.input: q}
     for op in program.ops:
-        values[op.output] = apply(program, op, values[op.input])
+        values[op.output] = apply(program, op, *(values[name] for name in op.inputs))
     return values
 
 

@@ -8,7 +8,15 @@ import pytest
 
 from shiftwork.errors import OutputError, ProgramError
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Program, Reshape, Tensor, signed_bits
+from shiftwork.quant.program import (
+    Conv,
+    Product,
+    Program,
+    Reshape,
+    Residual,
+    Tensor,
+    signed_bits,
+)
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs, random_program, small_cnn
 
@@ -42,7 +50,7 @@ def test_accumulator_bits_are_enough_for_every_input_and_no_more(seed):
     weights = op.weights.reshape(12, -1).astype(np.int64)
     worst = np.where(weights > 0, 127, -128)
     np.testing.assert_array_equal((weights * worst).sum(axis=1) + op.bias, hi)
-    acc = golden.accumulate(op, program.tensor("input"), random_inputs(program, rng, 50))
+    acc = golden.accumulate(op, program.sources(op), [random_inputs(program, rng, 50)])
     assert (acc >= lo).all()
     assert (acc <= hi).all()
     bits = program.accumulator_bits(op)
@@ -283,7 +291,7 @@ def with_header(program, path, change):
 def test_a_future_format_is_refused(tmp_path):
     path = tmp_path / "net.npz"
     with_header(small_cnn(), path, lambda header: header.update(version=99))
-    with pytest.raises(ProgramError, match="has the format version 99; this Shiftwork reads 1"):
+    with pytest.raises(ProgramError, match="has the format version 99; this Shiftwork reads 2"):
         Program.load(path)
 
 
@@ -354,3 +362,116 @@ def test_files_hold_no_time_stamps(tmp_path):
     small_cnn().save(path)
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+
+
+def with_terms():
+    """A depthwise layer, and one with a shortcut's product and a residual."""
+    rng = np.random.default_rng(5)
+    weights = rng.integers(-128, 128, (4, 3, 3, 1)).astype(np.int8)
+    zeros = np.zeros(4, np.int64)
+    return Program(
+        name="terms",
+        tensors=(
+            Tensor(name="x", shape=(6, 6, 4)),
+            Tensor(name="d", shape=(6, 6, 4), lo=0, hi=255, signed=False),
+            Tensor(name="y", shape=(3, 3, 4), lo=0, hi=100, signed=False),
+            Tensor(name="z", shape=(3, 3, 4)),
+        ),
+        ops=(
+            Conv(
+                name="depthwise",
+                input="x",
+                output="d",
+                weights=weights,
+                bias=rng.integers(-500, 500, 4),
+                shift=np.array([3, 4, 5, 6]),
+                lo=0,
+                hi=255,
+                padding=(1, 1, 1, 1),
+                groups=4,
+            ),
+            Conv(
+                name="half",
+                input="d",
+                output="y",
+                weights=rng.integers(-20, 20, (4, 2, 2, 4)).astype(np.int8),
+                bias=zeros,
+                shift=zeros + 6,
+                lo=0,
+                hi=100,
+                stride=(2, 2),
+            ),
+            Conv(
+                name="sum",
+                input="y",
+                output="z",
+                weights=rng.integers(-20, 20, (4, 3, 3, 4)).astype(np.int8),
+                bias=zeros,
+                shift=zeros + 8,
+                padding=(1, 1, 1, 1),
+                terms=(
+                    Product(
+                        input="x",
+                        weights=rng.integers(-99, 99, (4, 1, 1, 4)).astype(np.int8),
+                        stride=(2, 2),
+                    ),
+                    Residual(input="y", shift=np.array([0, 1, 5, 8])),
+                ),
+            ),
+        ),
+        input="x",
+        output="z",
+        input_layout=Layout.identity((6, 6, 4)),
+        output_layout=Layout.identity((3, 3, 4)),
+    )
+
+
+def test_terms_and_groups_survive_a_file(tmp_path):
+    program = with_terms()
+    program.save(tmp_path / "net.npz")
+    loaded = Program.load(tmp_path / "net.npz")
+    assert loaded.digest == program.digest
+    assert isinstance(loaded.ops[2], Conv)
+    assert [type(term) for term in loaded.ops[2].terms] == [Product, Residual]
+
+
+def test_terms_and_groups_are_added_up_value_by_value():
+    program = with_terms()
+    depthwise, _, last = program.ops
+    assert isinstance(depthwise, Conv)
+    assert isinstance(last, Conv)
+    q = random_inputs(program, np.random.default_rng(1), 2)
+    values = golden.trace(program, q)
+    padded = np.pad(q.astype(int), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    window = padded[1, 2:5, 3:6, 2]
+    acc = int((window * depthwise.weights[2, :, :, 0].astype(int)).sum() + depthwise.bias[2])
+    assert values["d"][1, 2, 3, 2] == np.clip((acc + 16) >> 5, 0, 255)
+
+    product, residual = last.terms
+    assert isinstance(product, Product)
+    assert isinstance(residual, Residual)
+    y = np.pad(values["y"].astype(int), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    acc = int((y[0, 1:4, 2:5] * last.weights[3].astype(int)).sum())
+    acc += int((q[0, 2, 4].astype(int) * product.weights[3, 0, 0].astype(int)).sum())
+    acc += int(values["y"][0, 1, 2, 3]) << 8
+    assert values["z"][0, 1, 2, 3] == np.clip((acc + 128) >> 8, -128, 127)
+    least, greatest = last.accumulator_range(*program.sources(last))
+    assert least[3] <= acc <= greatest[3]
+
+
+def test_a_group_count_between_one_and_all_is_refused():
+    program = with_terms()
+    depthwise = program.ops[0]
+    assert isinstance(depthwise, Conv)
+    bad = replace(depthwise, groups=2, weights=np.zeros((4, 3, 3, 2), np.int8))
+    with pytest.raises(ProgramError, match=r"'depthwise': groups must be 1, or equal the channels"):
+        replace(program, ops=(bad, *program.ops[1:]))
+
+
+def test_a_residual_of_another_shape_is_refused():
+    program = with_terms()
+    last = program.ops[2]
+    assert isinstance(last, Conv)
+    bad = replace(last, terms=(Residual(input="d", shift=np.zeros(4, np.int64)),))
+    with pytest.raises(ProgramError, match=r"op 'sum' makes the shape \(6, 6, 4\), not"):
+        replace(program, ops=(*program.ops[:2], bad))

@@ -143,7 +143,7 @@ def one_conv(weights, bias, *, signed, accumulators=True):
 def test_the_type_of_the_dot_product_follows_the_bound(inputs, bias, dtype):
     program = one_conv(np.full((1, inputs), 127), [bias], signed=False)
     (op,) = program.ops
-    assert golden.dot_type(op, program.tensor("x")) is dtype
+    assert golden.dot_type(op.weights, op.bias, program.tensor("x"), op.pad_value) is dtype
     q = np.full((1, 1, 1, inputs), 255, np.int32)
     assert golden.run(program, q).item() == 127 * 255 * inputs + bias
 
