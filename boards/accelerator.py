@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,12 @@ from shiftwork.boards import fit, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
-from shiftwork.hw import verilog
+from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
-from shiftwork.hw.schedule import Schedule, make_schedule
+from shiftwork.hw.schedule import Schedule
 from shiftwork.quant.program import Program
 
 MANIFEST_FORMAT = 1
@@ -33,6 +34,8 @@ class Accelerator(Core):
         program: the network.
         board: a board or its name; decides primitives, memory and the default size.
         rows, columns: of the array, both or neither; chosen for the board if left out.
+        elements, latency_us: targets for that choice: the most processing elements, and the time
+            that the smallest array of all may take at the board's clock.
 
     Members: those of :class:`shiftwork.hw.core.Core`.
 
@@ -47,18 +50,29 @@ class Accelerator(Core):
         board: str | Board | None = None,
         rows: int | None = None,
         columns: int | None = None,
+        elements: int | None = None,
+        latency_us: float | None = None,
     ):
         # Most accelerators are written to files and not elaborated: no warning about that.
         self._MustUse__used = True
         self.program = program
         self.board = None if board is None else find(board)
-        self.schedule = _schedule(program, self.board, rows, columns)
+        self.schedule = _schedule(
+            program, self.board, rows, columns, elements=elements, latency_us=latency_us
+        )
         super().__init__(config=self.schedule.config, images=self.schedule.images)
 
     @property
     def config(self) -> ArrayConfig:
         """Shape, widths and depths of the array."""
         return self.schedule.config
+
+    @property
+    def flash_image(self) -> bytes | None:
+        """The file for the board's SPI flash, at ``flash_loader.FLASH_ADDRESS``; None without."""
+        if not self.schedule.payload:
+            return None
+        return flash_image.pack(self.schedule.payload, identity=self.config.identity)
 
     def portable(self) -> Core:
         """The same core without a vendor's primitives, with the same cycles."""
@@ -192,13 +206,19 @@ class Accelerator(Core):
 
 
 def _schedule(
-    program: Program, board: Board | None, rows: int | None, columns: int | None
+    program: Program,
+    board: Board | None,
+    rows: int | None,
+    columns: int | None,
+    *,
+    elements: int | None,
+    latency_us: float | None,
 ) -> Schedule:
     if rows is None and columns is None:
-        return fit.choose(program, board)
+        return fit.choose(program, board, elements=elements, latency_us=latency_us)
     if rows is None or columns is None:
         raise CapacityError("rows and columns must be given together, or neither")
-    schedule = make_schedule(program, fit.shape_for(board, rows=rows, columns=columns))
+    schedule = fit.bind(program, board, rows=rows, columns=columns)
     fit.check(schedule, board)
     return schedule
 
@@ -225,6 +245,6 @@ def rom_files(schedule: Schedule) -> dict[str, str]:
     return files
 
 
-def _hex(words: tuple[int, ...], bits: int) -> str:
+def _hex(words: Iterable[int], bits: int) -> str:
     digits = -(-bits // 4)
     return "".join(f"{word:0{digits}x}\n" for word in words)

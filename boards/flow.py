@@ -8,6 +8,7 @@ class Flow:
     """How one family is synthesized, placed and routed.
 
     Attributes:
+        setup: commands of yosys before it.
         synth: the synthesis pass of yosys with its options.
         nextpnr: the tool for place and route, and its fixed arguments.
         utilization: for each resource, its name in nextpnr's report.
@@ -15,6 +16,7 @@ class Flow:
             a name that ends in ``*`` stands for all that begin so.
     """
 
+    setup: tuple[str, ...] = ()
     synth: str
     nextpnr: str
     arguments: tuple[str, ...]
@@ -51,6 +53,8 @@ FLOWS = {
         },
     ),
     "ecp5": Flow(
+        # Logic of less than 4 ns is fast enough: without a bound, speed is bought at any area.
+        setup=("scratchpad -set abc9.D 4000",),
         synth="synth_ecp5 -abc9",
         nextpnr="nextpnr-ecp5",
         arguments=("--lpf-allow-unconstrained",),

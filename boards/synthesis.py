@@ -46,22 +46,36 @@ DERIVED = re.compile(r"_(?:SB_|TRELLIS_|LUT4|CCU2C|PFUMX|L6MUX21|DP16KD|MULT18X1
 UNPLACEABLE = ("Unable to place", "no BELs remaining", "no more", "failed to place", "Failed to")
 
 TOP = "shiftwork_top"
-TOP_TEXT = f"""\
-// The accelerator with its trace ports left open.
-module {TOP} (
-    input  clk, input rst,
-    input  [7:0] i_payload, input i_valid, output i_ready,
-    output [7:0] o_payload, output o_valid, input o_ready,
-    output busy
-);
-    shiftwork_core core (
-        .clk(clk), .rst(rst),
-        .i_payload(i_payload), .i_valid(i_valid), .i_ready(i_ready),
-        .o_payload(o_payload), .o_valid(o_valid), .o_ready(o_ready),
-        .busy(busy)
-    );
-endmodule
-"""
+PORTS = {
+    "clk": "input",
+    "rst": "input",
+    "i_payload": "input [7:0]",
+    "i_valid": "input",
+    "i_ready": "output",
+    "o_payload": "output [7:0]",
+    "o_valid": "output",
+    "o_ready": "input",
+    "busy": "output",
+}
+FLASH_PORTS = {
+    "flash_cs_n": "output",
+    "flash_sck": "output",
+    "flash_mosi": "output",
+    "flash_miso": "input",
+    "status": "output [1:0]",
+}
+
+
+def top_text(*, flash: bool) -> str:
+    """The accelerator with its trace ports left open, in a module named ``TOP``."""
+    ports = PORTS | (FLASH_PORTS if flash else {})
+    declarations = ",\n".join(f"    {kind} {name}" for name, kind in ports.items())
+    connections = ",\n".join(f"        .{name}({name})" for name in ports)
+    return (
+        "// The accelerator with its trace ports left open.\n"
+        f"module {TOP} (\n{declarations}\n);\n"
+        f"    shiftwork_core core (\n{connections}\n    );\nendmodule\n"
+    )
 
 
 def default_folder(accelerator: "Accelerator") -> Path:
@@ -145,7 +159,8 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
 
     def generate(folder: Path) -> None:
         accelerator.write_verilog(folder)
-        write_text(folder / "top.v", TOP_TEXT)
+        text = top_text(flash=accelerator.config.payload_bytes > 0)
+        write_text(folder / "top.v", text)
 
     verilog = workspace.step(
         "verilog", generate, inputs=identity, title="preparing the Verilog for synthesis"
@@ -153,6 +168,7 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
     sources = sorted(verilog.glob("*.v"))
     script = (
         "".join(f"read_verilog {source.name}\n" for source in sources)
+        + "".join(f"{command}\n" for command in flow.setup)
         + f"{flow.synth} -top {TOP} -json {NETLIST}\n"
     )
 

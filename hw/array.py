@@ -1,9 +1,9 @@
-"""The systolic array with its weight ROMs."""
+"""The systolic array with its weight memories."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,51 +12,72 @@ from shiftwork.hw.layouts import Token
 from shiftwork.hw.multiplier import MultiplierBank
 from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
+from shiftwork.hw.weight_ram import WeightRam
 
-OPERAND_LATENCY = 2
-"""Cycles from a weight address to that weight in the operand register of column 0."""
+OPERAND_LATENCY = 1
+"""Cycles from a weight address to that weight at the multipliers of column 0."""
 
-SUM_LATENCY = OPERAND_LATENCY + 2
+SUM_LATENCY = OPERAND_LATENCY + 3
 """Cycles from the last address of a dot product to the sum in the drain register of (0, 0)."""
 
 
 class SystolicArray(wiring.Component):
-    """``rows`` x ``columns`` processing elements, each column with its weight ROM.
+    """``rows`` x ``columns`` processing elements, each column with its weight memory.
 
-    Activations enter at the left and move right; weights come from the ROM above each column and
-    move down with their token. The ROM address and the token travel along the columns, so column
-    c and row r lag (0, 0) by r + c cycles. Every lane drains ``columns / lanes`` neighbouring
+    Activations enter at the left and move right, ``stage_columns`` columns a cycle; weights come
+    from the memory above each column and move down with their token, a row a cycle. The weight
+    address and the token travel along the columns as the activations do, so row r and column c lag
+    (0, 0) by ``r + c // stage_columns`` cycles. Every lane drains ``columns / lanes`` neighbouring
     columns, row by row; column ``q * (columns / lanes) + j`` works on channel ``j * lanes + q``
     of its group, so that the lanes deliver neighbouring channels.
 
-    Latency: the sums of a dot product are complete ``SUM_LATENCY + rows + columns - 2`` cycles
-    after its last address. Flow control: none; ``drain_shift`` moves the drain chains by one.
+    With a broadcast token all rows of a column take their activation from the broadcast word: the
+    byte of the column's channel. Row r sees the word r cycles after row 0 saw it with the same
+    weight, which is what neighbouring windows of a depthwise convolution need.
+
+    Latency: the sums of a dot product are complete ``SUM_LATENCY + skew`` cycles after its last
+    address, ``skew`` being that of the last row and column. Flow control: none; ``drain_shift``
+    moves the drain chains by one.
 
     Parameters:
         config: the array's configuration.
-        weights: for every column the bytes of its ROM, as unsigned integers.
+        weights: for every column the bytes of its ROM, as unsigned integers; None for memories
+            that are written at run time.
 
     Members:
         address, token: weight address and token for column 0.
         a: for each row its activation, one cycle after the address of row 0, ``r`` later for row r.
+        word: the broadcast word, one cycle after the address of row 0.
         drain_shift: move the drain chains.
         sums: the heads of the drain chains, one for each lane.
         captured: all sums of a dot product are in the drain registers from the next cycle on.
+        load_enable, load_address, load_data: weights to write at run time: a bit for each block of
+            ``word_bytes`` columns, the address within the column, and the block's bytes.
     """
 
-    def __init__(self, *, config: ArrayConfig, weights: Sequence[Sequence[int]]):
+    def __init__(self, *, config: ArrayConfig, weights: Sequence[Sequence[int]] | None):
         self.config = config
         self.weights = weights
         shape = config.shape
-        self._roms = [Rom(width=8, contents=column) for column in weights]
+        self._stores: list[Rom | WeightRam] = [
+            WeightRam(depth=config.weight_depth)
+            if weights is None
+            else Rom(width=8, contents=weights[column])
+            for column in range(shape.columns)
+        ]
+        address_bits = len(self._stores[0].address)
         super().__init__(
             {
-                "address": In(len(self._roms[0].address)),
+                "address": In(address_bits),
                 "token": In(Token),
                 "a": In(signed(8)).array(shape.rows),
+                "word": In(8 * shape.word_bytes),
                 "drain_shift": In(1),
                 "sums": Out(signed(config.accumulator_bits)).array(shape.lanes),
                 "captured": Out(1),
+                "load_enable": In(config.weight_blocks),
+                "load_address": In(address_bits),
+                "load_data": In(8 * shape.word_bytes),
             }
         )
 
@@ -69,45 +90,106 @@ class SystolicArray(wiring.Component):
             [PE(accumulator_bits=self.config.accumulator_bits) for _ in range(shape.columns)]
             for _ in range(shape.rows)
         ]
+        addresses, top_tokens = self._travel(m)
+        tokens = self._descend(m, top_tokens)
+        weights = self._add_stores(m, addresses)
+        activations = self._activations(m)
+        channels = self._broadcast(m) if self.config.depthwise else None
         for r, row in enumerate(pes):
             for c, pe in enumerate(row):
                 m.submodules[f"pe_{r}_{c}"] = pe
-                index = r * shape.columns + c
+                index, stage = r * shape.columns + c, c // shape.stage_columns
+                token, a = tokens[r][stage], activations[r][stage]
                 m.d.comb += [
-                    pe.a_i.eq(self.a[r] if c == 0 else row[c - 1].a_o),
-                    bank.a[index].eq(pe.a_o),
-                    bank.b[index].eq(pe.w_o),
+                    bank.a[index].eq(
+                        Mux(token.broadcast, channels[c], a) if channels is not None else a
+                    ),
+                    bank.b[index].eq(weights[r][c]),
                     pe.product.eq(bank.p[index]),
+                    pe.token.eq(token),
                     pe.shift.eq(self.drain_shift),
                 ]
-                if r:
-                    m.d.comb += [
-                        pe.w_i.eq(pes[r - 1][c].w_o),
-                        pe.token_i.eq(pes[r - 1][c].token_o),
-                    ]
-        self._feed_columns(m, pes[0])
         self._chain_drains(m, pes)
         m.d.comb += self.captured.eq(pes[-1][-1].captured)
         return m
 
-    def _feed_columns(self, m: Module, top_row: list[PE]) -> None:
-        """Address and token travel along the columns; the ROM's latency delays the token."""
-        address, token = self.address, self.token
-        for c, (pe, rom) in enumerate(zip(top_row, self._roms, strict=True)):
-            m.submodules[f"weight_rom_{c}"] = rom
-            fetched = Signal(Token, name=f"fetched_{c}")
-            m.d.sync += fetched.eq(token)
+    def _travel(self, m: Module) -> tuple[list[Signal], list[Signal]]:
+        """Address and token of each stage of columns."""
+        addresses, tokens = [self.address], [self.token]
+        for stage in range(1, self.config.shape.stages):
+            address = Signal.like(self.address, name=f"address_{stage}", reset_less=True)
+            token = Signal(Token, name=f"token_{stage}")
+            m.d.sync += [address.eq(addresses[-1]), token.eq(tokens[-1])]
+            addresses.append(address)
+            tokens.append(token)
+        return addresses, tokens
+
+    def _descend(self, m: Module, tokens: list[Signal]) -> list[list[Signal]]:
+        """For each row and stage the token that comes with the operands."""
+        rows = []
+        for row in range(self.config.shape.rows):
+            late = [Signal(Token, name=f"token_{row}_{stage}") for stage in range(len(tokens))]
+            m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
+            rows.append(late)
+            tokens = late
+        return rows
+
+    def _add_stores(self, m: Module, addresses: list[Signal]) -> list[list[Signal]]:
+        """For each row and column the weight; it moves down a row a cycle."""
+        shape = self.config.shape
+        top = []
+        for c, store in enumerate(self._stores):
+            m.submodules[f"weights_{c}"] = store
+            weight = Signal(signed(8), name=f"weight_0_{c}")
             m.d.comb += [
-                rom.address.eq(address),
-                rom.enable.eq(1),
-                pe.w_i.eq(rom.data.as_signed()),
-                pe.token_i.eq(fetched),
+                store.address.eq(addresses[c // shape.stage_columns]),
+                store.enable.eq(1),
+                weight.eq(store.data.as_signed()),
             ]
-            if c + 1 < len(top_row):
-                next_address = Signal.like(self.address, name=f"address_{c + 1}", reset_less=True)
-                next_token = Signal(Token, name=f"token_{c + 1}")
-                m.d.sync += [next_address.eq(address), next_token.eq(token)]
-                address, token = next_address, next_token
+            if isinstance(store, WeightRam):
+                block, byte = divmod(c, shape.word_bytes)
+                m.d.comb += [
+                    store.write_enable.eq(self.load_enable[block]),
+                    store.write_address.eq(self.load_address),
+                    store.write_data.eq(self.load_data.word_select(byte, 8)),
+                ]
+            top.append(weight)
+        rows = [top]
+        for r in range(1, shape.rows):
+            row = [
+                Signal(signed(8), name=f"weight_{r}_{c}", reset_less=True)
+                for c in range(shape.columns)
+            ]
+            m.d.sync += [after.eq(before) for before, after in zip(rows[-1], row, strict=True)]
+            rows.append(row)
+        return rows
+
+    def _activations(self, m: Module) -> list[list[Signal]]:
+        """For each row and stage the activation."""
+        rows = []
+        for r, first in enumerate(self.a):
+            stages = [first]
+            for stage in range(1, self.config.shape.stages):
+                a = Signal(signed(8), name=f"a_{r}_{stage}", reset_less=True)
+                m.d.sync += a.eq(stages[-1])
+                stages.append(a)
+            rows.append(stages)
+        return rows
+
+    def _broadcast(self, m: Module) -> list[Signal]:
+        """For each column its channel's byte of the broadcast word."""
+        shape = self.config.shape
+        words = [self.word]
+        for stage in range(1, shape.stages):
+            word = Signal.like(self.word, name=f"word_{stage}", reset_less=True)
+            m.d.sync += word.eq(words[-1])
+            words.append(word)
+        return [
+            words[column // shape.stage_columns]
+            .word_select(shape.channel(column) % shape.word_bytes, 8)
+            .as_signed()
+            for column in range(shape.columns)
+        ]
 
     def _chain_drains(self, m: Module, pes: list[list[PE]]) -> None:
         lanes = self.config.shape.lanes

@@ -9,13 +9,23 @@ from shiftwork.hw.array import SystolicArray
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import Drain
 from shiftwork.hw.fetch import Fetch
+from shiftwork.hw.flash_loader import FlashError, FlashLoader
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.input_loader import InputLoader
 from shiftwork.hw.layouts import FetchToken
 from shiftwork.hw.output_sender import OutputSender
 from shiftwork.hw.pooling import Pooling
 from shiftwork.hw.sequencer import Sequencer
+from shiftwork.hw.weight_copier import WeightCopier
 
+FLASH_PORTS = {
+    "flash_cs_n": Out(1, init=1),
+    "flash_sck": Out(1),
+    "flash_mosi": Out(1),
+    "flash_miso": In(1),
+    "status": Out(FlashError),
+}
+"""Ports of a core whose weights come from a flash."""
 TRACE_LAYER_BITS = 8
 TRACE_OFFSET_BITS = 24
 
@@ -35,6 +45,9 @@ class Core(wiring.Component):
         i: bytes of the input frames in NHWC order; unsigned inputs are sent as they are.
         o: bytes of the outputs in NHWC order; accumulators as little-endian 32-bit words.
         busy: a frame is computed; low for at least one cycle between frames.
+        flash_cs_n, flash_sck, flash_mosi, flash_miso: to the SPI flash, where the weights come from
+            one; nothing else happens before they are in memory.
+        status: a :class:`FlashError`: why they are not.
         trace_valid, trace_layer, trace_offset, trace_data, trace_mask: every write of a layer's
             results, for verification: byte ``k`` of ``trace_data`` with mask bit ``k`` is byte
             ``trace_offset + k`` of the layer's output as it is stored. Leave them unconnected in
@@ -50,6 +63,7 @@ class Core(wiring.Component):
                 "i": In(stream.Signature(8)),
                 "o": Out(stream.Signature(8)),
                 "busy": Out(1),
+                **(FLASH_PORTS if config.payload_bytes else {}),
                 "trace_valid": Out(1),
                 "trace_layer": Out(TRACE_LAYER_BITS),
                 "trace_offset": Out(TRACE_OFFSET_BITS),
@@ -70,7 +84,7 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), loader.i)
         wiring.connect(m, sender.o, wiring.flipped(self.o))
         self._connect_control(m, sequencer, loader, sender, fetch, drain)
-        self._connect_memory(m, loader, sender, fetch, drain, memory)
+        self._connect_memory(m, sequencer, loader, sender, fetch, drain, memory)
         self._connect_array(m, sequencer, fetch, drain)
         m.d.comb += self.busy.eq(sequencer.busy)
         return m
@@ -85,26 +99,30 @@ class Core(wiring.Component):
         drain: Drain,
     ) -> None:
         layer, header = sequencer.layer, sequencer.header
-        fetch_origin = Signal(self.array_config.address_bits, reset_less=True)
         drain_origin = Signal(self.array_config.address_bits, reset_less=True)
-        second_input = layer.reads_input & loader.second
         second_output = layer.writes_output & sender.second
+        for index in range(self.array_config.segments):
+            segment = fetch.segments[index]
+            for name, _, _ in self.array_config.segment_fields:
+                m.d.comb += segment[name].eq(layer[f"{name}_{index}"])
+            origin = Signal(self.array_config.address_bits, name=f"origin_{index}", reset_less=True)
+            second_input = segment.reads_input & loader.second
+            with m.If(sequencer.prepare):
+                m.d.sync += origin.eq(segment.input_base + Mux(second_input, header.input_pitch, 0))
+            m.d.comb += fetch.origins[index].eq(origin)
         with m.If(sequencer.prepare):
             m.d.sync += [
-                fetch_origin.eq(layer.input_base + Mux(second_input, header.input_pitch, 0)),
                 drain_origin.eq(layer.output_base + Mux(second_output, header.output_pitch, 0)),
             ]
         m.d.comb += [
             sequencer.frame_ready.eq(loader.full & sender.free),
             sequencer.layer_done.eq(drain.done),
             loader.header.eq(header),
-            loader.enable.eq(sequencer.header_valid),
-            loader.release.eq(sequencer.frame_done),
+            loader.release.eq(sequencer.layer_done & layer.frees_input),
             sender.header.eq(header),
             sender.finish.eq(sequencer.frame_done),
             fetch.layer.eq(layer),
             fetch.start.eq(sequencer.start),
-            fetch.origin.eq(fetch_origin),
             drain.layer.eq(layer),
             drain.start.eq(sequencer.start),
             drain.origin.eq(drain_origin),
@@ -120,24 +138,30 @@ class Core(wiring.Component):
     def _connect_memory(
         self,
         m: Module,
+        sequencer: Sequencer,
         loader: InputLoader,
         sender: OutputSender,
         fetch: Fetch,
         drain: Drain,
         memory: ActivationMemory,
     ) -> None:
-        """Fetch first, then the drain, the sender and the loader, as far as they share a port."""
-        sender_may_read, loader_may_write = ~fetch.read_enable, ~drain.write_enable
+        """Fetch and copier first, then the drain, the sender and the loader."""
+        reading, read_address = fetch.read_enable, fetch.read_address
+        if self.array_config.copies_weights:
+            copier = self._add_copier(m, sequencer, memory)
+            reading = fetch.read_enable | copier.read_enable
+            read_address = Mux(copier.read_enable, copier.read_address, fetch.read_address)
+        sender_may_read, loader_may_write = ~reading, ~drain.write_enable
         drain_may_write: ValueLike = 1
         if self.array_config.shape.single_port:
             # Spelled out, rather than taken from the memory's answer, for short paths.
             drain_may_write = ~fetch.read_enable
-            sender_may_read = ~(fetch.read_enable | drain.write_enable)
-            loader_may_write = ~(fetch.read_enable | drain.write_enable | sender.read_enable)
+            sender_may_read = ~(reading | drain.write_enable)
+            loader_may_write = ~(reading | drain.write_enable | sender.read_enable)
         m.d.comb += [
             sender.read_ready.eq(sender_may_read),
-            memory.read_enable.eq(fetch.read_enable | (sender.read_enable & sender_may_read)),
-            memory.read_address.eq(Mux(fetch.read_enable, fetch.read_address, sender.read_address)),
+            memory.read_enable.eq(reading | (sender.read_enable & sender_may_read)),
+            memory.read_address.eq(Mux(reading, read_address, sender.read_address)),
             fetch.read_data.eq(memory.read_data),
             sender.read_data.eq(memory.read_data[:8]),
             memory.write_enable.eq(drain.write_enable | loader.write_enable),
@@ -148,26 +172,87 @@ class Core(wiring.Component):
             memory.write_mask.eq(Mux(drain.write_enable, drain.write_mask, 1)),
             drain.write_ready.eq(drain_may_write),
             loader.write_ready.eq(loader_may_write),
+            loader.enable.eq(sequencer.header_valid),
         ]
+        if self.array_config.payload_bytes:
+            self._add_flash_loader(m, sequencer, loader, memory)
+
+    def _add_copier(
+        self, m: Module, sequencer: Sequencer, memory: ActivationMemory
+    ) -> WeightCopier:
+        layer = sequencer.layer
+        m.submodules.copier = copier = WeightCopier(config=self.array_config)
+        m.d.comb += [
+            copier.start.eq(sequencer.prepare & (layer.copy_words != 0)),
+            copier.source.eq(layer.copy_source),
+            copier.words.eq(layer.copy_words),
+            copier.read_data.eq(memory.read_data),
+            sequencer.copy_done.eq(copier.done),
+        ]
+        return copier
+
+    def _add_flash_loader(
+        self,
+        m: Module,
+        sequencer: Sequencer,
+        loader: InputLoader,
+        memory: ActivationMemory,
+    ) -> None:
+        """Nothing streams in before the flash image is in memory; so nothing else begins."""
+        config = self.array_config
+        m.submodules.flash = flash = FlashLoader(
+            config=config,
+            payload_bytes=config.payload_bytes,
+            identity=config.identity,
+            destination=config.payload_base,
+        )
+        m.d.comb += [
+            self.flash_cs_n.eq(flash.cs_n),
+            self.flash_sck.eq(flash.sck),
+            self.flash_mosi.eq(flash.mosi),
+            flash.miso.eq(self.flash_miso),
+            self.status.eq(flash.error),
+            loader.enable.eq(sequencer.header_valid & flash.done),
+        ]
+        with m.If(flash.write_enable):
+            m.d.comb += [
+                memory.write_enable.eq(1),
+                memory.write_address.eq(flash.write_address),
+                memory.write_data.eq(flash.write_data),
+                memory.write_mask.eq(1),
+            ]
 
     def _connect_array(self, m: Module, sequencer: Sequencer, fetch: Fetch, drain: Drain) -> None:
         config, layer = self.array_config, sequencer.layer
-        m.submodules.array = array = SystolicArray(config=config, weights=self.images.weights)
+        weights = None if config.copies_weights else self.images.weights
+        m.submodules.array = array = SystolicArray(config=config, weights=weights)
         address = Signal.like(array.address, reset_less=True)
+        following = Signal.like(array.address, reset_less=True)
+        current = Signal.like(array.address)
         token = Signal(FetchToken)
         m.d.sync += token.eq(fetch.token)
+        m.d.comb += current.eq(Mux(fetch.token.start, layer.weight_base, following))
         with m.If(fetch.token.valid):
-            m.d.sync += address.eq(Mux(fetch.token.start, layer.weight_base, address + 1))
+            m.d.sync += [address.eq(current), following.eq(current + fetch.token.advance)]
         m.d.comb += [
             array.address.eq(address),
             array.token.valid.eq(token.valid & ~layer.pool),
             array.token.last.eq(token.last),
+            array.token.broadcast.eq(token.broadcast),
+            array.word.eq(fetch.word),
             array.drain_shift.eq(drain.shift),
         ]
+        if config.copies_weights:
+            copier = m.submodules.copier
+            m.d.comb += [
+                array.load_enable.eq(copier.column_enable),
+                array.load_address.eq(copier.column_address),
+                array.load_data.eq(copier.column_data),
+            ]
         for r in range(config.shape.rows):
             m.d.comb += array.a[r].eq(fetch.rows[r])
         captured, sums = array.captured, list(array.sums)
-        if config.pool_bits:
+        if config.pooling:
             m.submodules.pooling = pooling = Pooling(config=config)
             word_token = Signal(FetchToken)
             m.d.sync += word_token.eq(token)
@@ -175,7 +260,6 @@ class Core(wiring.Component):
                 pooling.word.eq(fetch.word),
                 pooling.token.eq(word_token),
                 pooling.token.valid.eq(word_token.valid & layer.pool),
-                pooling.average.eq(layer.average),
                 pooling.drain_shift.eq(drain.shift),
             ]
             captured = captured | pooling.captured

@@ -1,6 +1,7 @@
 """The drain: from finished sums to bytes in activation memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
@@ -22,14 +23,29 @@ PLANES = 4
 """Bytes of an accumulator."""
 
 
+@dataclass(frozen=True)
+class _Position:
+    """A value of a tile: its row, its place among the columns of a lane, its byte."""
+
+    row: Signal
+    place: Signal
+    plane: Signal
+    channels: Signal
+    last_row: Signal
+    last_place: Signal
+    row_full: Signal
+
+
 class Drain(wiring.Component):
     """Steps through the values of a finished tile, requantizes, packs and writes them.
 
     A step takes one value a lane; with raw accumulators four steps take its four bytes. Only
     values that exist are visited up to the last row and channel of the tile. Bytes are collected
-    to words; a word that cannot be written holds the whole drain.
+    to words; a word that cannot be written holds the whole drain. With a single memory port, one
+    more word can wait before that happens.
 
-    Latency: ``WRITE_LATENCY`` enabled cycles from a step to its write request. Flow control:
+    Latency: ``WRITE_LATENCY`` enabled cycles from a step to its write request, and one more cycle
+    with a single memory port. Flow control:
     ``write_ready`` holds the drain; the schedule guarantees that it is done in time. The first
     ``captured`` must come at least 4 cycles after ``start``.
 
@@ -73,7 +89,6 @@ class Drain(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         enable, step = Signal(), Signal()
-        m.d.comb += enable.eq(~self.write_enable | self.write_ready)
         # A copy of its own: the first value comes much later, and the way to all blocks is long.
         begin = Signal()
         m.d.sync += begin.eq(self.start)
@@ -88,87 +103,154 @@ class Drain(wiring.Component):
         self, m: Module, *, begin: Signal, enable: Signal, step: Signal
     ) -> tuple[data.View, Signal]:
         """Row, channel and byte within a tile; returns the tag and byte mask of the step."""
-        layer, shape = self.layer, self.config.shape
-        lanes, width = shape.lanes, shape.word_bytes
-        active = Signal()
-        row = Signal(max(1, ceil_log2(shape.rows)))
-        place = Signal(range(max(shape.columns, width) // lanes))
-        plane = Signal(2)
-        m.submodules.group = group = LoopCounter(width=len(layer.groups))
-        m.submodules.tile = tile = LoopCounter(width=len(layer.tiles))
-        parameter = Signal.like(self._rom.address)
-        group_parameter = Signal.like(self._rom.address)
-        last_group, last_tile, last_row, last_place = Signal(), Signal(), Signal(), Signal()
-        row_full, value_end, chunk_end = Signal(), Signal(), Signal()
-        channels = Signal(range(max(shape.columns, width) + 1))
-        full = Mux(layer.pool, width, shape.columns)
-        full_place = Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
-        final_row, final_place = Signal.like(row), Signal.like(place)
-        # Registered, since a chunk never begins in the cycle after the one before.
-        m.d.sync += [
-            final_row.eq(Mux(last_tile, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))),
-            final_place.eq(Mux(last_group, layer.last_place, full_place)),
-            channels.eq(Mux(last_group, layer.last_channels, full)),
-        ]
+        layer, active = self.layer, Signal()
+        counters = self._add_loops(m, begin=begin)
+        group, tile, line = counters
+        at = self._add_position(m, group=group, tile=tile)
+        value_end, chunk_end, layer_end = Signal(), Signal(), Signal()
         m.d.comb += [
             step.eq(active & enable),
-            group.limit.eq(layer.groups),
-            group.start.eq(begin),
+            value_end.eq(~layer.raw | (at.plane == PLANES - 1)),
+            chunk_end.eq(value_end & at.last_row & at.last_place),
+            layer_end.eq(chunk_end & group.last & tile.last & line.last),
             group.step.eq(step & chunk_end),
-            tile.limit.eq(layer.tiles),
-            tile.start.eq(begin),
-            tile.step.eq(step & chunk_end & last_group),
-            last_group.eq(group.last),
-            last_tile.eq(tile.last),
-            last_row.eq(row == final_row),
-            last_place.eq(place == final_place),
-            row_full.eq(place == full_place),
-            value_end.eq(~layer.raw | (plane == PLANES - 1)),
-            chunk_end.eq(value_end & last_row & last_place),
+            tile.step.eq(step & chunk_end & group.last),
+            line.step.eq(step & chunk_end & group.last & tile.last),
             self.shift.eq(step & value_end),
         ]
         with m.If(step):
-            m.d.sync += plane.eq(Mux(layer.raw, plane + 1, 0))
+            m.d.sync += at.plane.eq(Mux(layer.raw, at.plane + 1, 0))
             with m.If(value_end):
-                m.d.sync += place.eq(place + 1)
-                with m.If(~layer.pool):
-                    m.d.sync += parameter.eq(parameter + 1)
-                with m.If(row_full):
-                    m.d.sync += [place.eq(0), row.eq(row + 1), parameter.eq(group_parameter)]
+                m.d.sync += at.place.eq(at.place + 1)
+                with m.If(at.row_full):
+                    m.d.sync += [at.place.eq(0), at.row.eq(at.row + 1)]
             with m.If(chunk_end):
-                m.d.sync += [active.eq(0), place.eq(0), row.eq(0)]
-                with m.If(~layer.pool):
-                    m.d.sync += [
-                        parameter.eq(group_parameter + shape.columns // lanes),
-                        group_parameter.eq(group_parameter + shape.columns // lanes),
-                    ]
-                with m.If(last_group):
-                    m.d.sync += [
-                        parameter.eq(layer.parameter_base),
-                        group_parameter.eq(layer.parameter_base),
-                    ]
+                m.d.sync += [active.eq(0), at.place.eq(0), at.row.eq(0)]
         with m.If(self.captured):
             m.d.sync += active.eq(1)
-        with m.If(begin):
+        self._add_parameters(
+            m,
+            begin=begin,
+            enable=enable,
+            next_value=step & value_end,
+            row_end=at.row_full,
+            chunk_end=chunk_end,
+            tile_end=chunk_end & group.last,
+        )
+        return self._tag(
+            m,
+            at,
+            step=step,
+            value_end=value_end,
+            chunk_end=chunk_end,
+            tile_end=group.last,
+            line_end=tile.last,
+            layer_end=layer_end,
+        )
+
+    def _add_loops(self, m: Module, *, begin: Signal) -> list[LoopCounter]:
+        """Groups, tiles of a line of tiles, and lines of tiles."""
+        layer = self.layer
+        counters = []
+        for name, limit in (
+            ("group", layer.groups),
+            ("tile", layer.line_tiles),
+            ("line", layer.tile_lines),
+        ):
+            counter = LoopCounter(width=len(limit))
+            m.submodules[name] = counter
+            m.d.comb += [counter.limit.eq(limit), counter.start.eq(begin)]
+            counters.append(counter)
+        return counters
+
+    def _add_position(self, m: Module, *, group: LoopCounter, tile: LoopCounter) -> "_Position":
+        """Where in the tile the drain stands, and what the last of it is."""
+        layer, shape = self.layer, self.config.shape
+        lanes, width = shape.lanes, shape.word_bytes
+        places = max(shape.columns, width) // lanes
+        at = _Position(
+            row=Signal(max(1, ceil_log2(shape.rows))),
+            place=Signal(range(places)),
+            plane=Signal(2),
+            channels=Signal(range(max(shape.columns, width) + 1)),
+            last_row=Signal(),
+            last_place=Signal(),
+            row_full=Signal(),
+        )
+        full = Mux(layer.pool, width, shape.columns)
+        full_place = Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
+        final_row, final_place = Signal.like(at.row), Signal.like(at.place)
+        # Registered, since a chunk never begins in the cycle after the one before.
+        m.d.sync += [
+            final_row.eq(Mux(tile.last, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))),
+            final_place.eq(Mux(group.last, layer.last_place, full_place)),
+            at.channels.eq(Mux(group.last, layer.last_channels, full)),
+        ]
+        m.d.comb += [
+            at.last_row.eq(at.row == final_row),
+            at.last_place.eq(at.place == final_place),
+            at.row_full.eq(at.place == full_place),
+        ]
+        return at
+
+    def _add_parameters(
+        self,
+        m: Module,
+        *,
+        begin: Signal,
+        enable: Signal,
+        next_value: Value,
+        row_end: Value,
+        chunk_end: Value,
+        tile_end: Value,
+    ) -> None:
+        """The address of bias and shift; pooling has one pair for all channels."""
+        layer, shape = self.layer, self.config.shape
+        group_words = shape.columns // shape.lanes
+        parameter = Signal.like(self._rom.address)
+        group_parameter = Signal.like(self._rom.address)
+        with m.If(next_value & ~layer.pool):
+            m.d.sync += parameter.eq(Mux(row_end, group_parameter, parameter + 1))
+            with m.If(chunk_end):
+                m.d.sync += [
+                    parameter.eq(group_parameter + group_words),
+                    group_parameter.eq(group_parameter + group_words),
+                ]
+        with m.If(begin | (next_value & tile_end)):
             m.d.sync += [
                 parameter.eq(layer.parameter_base),
                 group_parameter.eq(layer.parameter_base),
             ]
         m.d.comb += [self._rom.address.eq(parameter), self._rom.enable.eq(enable)]
 
+    def _tag(
+        self,
+        m: Module,
+        at: "_Position",
+        *,
+        step: Value,
+        value_end: Value,
+        chunk_end: Value,
+        tile_end: Value,
+        line_end: Value,
+        layer_end: Value,
+    ) -> tuple[data.View, Signal]:
+        """What the step's bytes need to find their place, and which of them exist."""
+        layer, shape = self.layer, self.config.shape
+        lanes, slots = shape.lanes, shape.word_bytes // shape.lanes
         exists, word_full = Signal(lanes), Signal()
-        m.d.comb += exists.eq(Cat(step & (place * lanes + q < channels) for q in range(lanes)))
-        slots = width // lanes
-        m.d.comb += word_full.eq(layer.raw | (place % slots == slots - 1) | last_place)
         tag = Signal(DrainTag)
         m.d.comb += [
+            exists.eq(Cat(step & (at.place * lanes + q < at.channels) for q in range(lanes))),
+            word_full.eq(layer.raw | (at.place % slots == slots - 1) | at.last_place),
             tag.emit.eq(exists[0] & word_full),
-            tag.layer_end.eq(step & chunk_end & last_group & last_tile),
-            tag.plane.eq(plane),
+            tag.layer_end.eq(step & layer_end),
+            tag.line_end.eq(line_end),
+            tag.plane.eq(at.plane),
         ]
         with m.If(step & chunk_end):
-            m.d.comb += tag.move.eq(Mux(last_group, Move.TILE, Move.GROUP))
-        with m.Elif(step & value_end & row_full):
+            m.d.comb += tag.move.eq(Mux(tile_end, Move.TILE, Move.GROUP))
+        with m.Elif(step & value_end & at.row_full):
             m.d.comb += tag.move.eq(Move.ROW)
         with m.Elif(tag.emit):
             m.d.comb += tag.move.eq(Mux(value_end, Move.WORD, Move.PLANE))
@@ -211,34 +293,55 @@ class Drain(wiring.Component):
         lanes, width = shape.lanes, shape.word_bytes
         slots = width // lanes
         slot = Signal(range(slots))
-        pending, final = Signal(), Signal()
-        write_data = Signal(8 * width, reset_less=True)
-        write_mask = Signal(width, reset_less=True)
-        write_address = Signal(self.config.address_bits, reset_less=True)
-        m.d.comb += [
-            self.write_enable.eq(pending),
-            self.write_data.eq(write_data),
-            self.write_mask.eq(write_mask),
-            self.write_address.eq(write_address),
-            self.done.eq(pending & final & self.write_ready),
-        ]
+        pending = Signal(self._request_layout(), reset_less=True)
+        complete = Signal()
+        self._add_request(m, enable=enable, complete=complete, pending=pending)
         cursor = self._add_cursor(m, begin=begin, enable=enable, tag=tag)
         with m.If(enable):
-            m.d.sync += [pending.eq(tag.emit), final.eq(tag.layer_end)]
+            m.d.sync += complete.eq(tag.emit)
+            m.d.sync += pending.final.eq(tag.layer_end)
             with m.If(tag.emit):
-                m.d.sync += [write_address.eq(cursor), slot.eq(0)]
+                m.d.sync += [pending.address.eq(cursor), slot.eq(0)]
             with m.If(mask.any()):
                 with m.If(~tag.emit):
                     m.d.sync += slot.eq(slot + 1)
                 with m.If(slot == 0):
-                    m.d.sync += write_mask.eq(0)
-                with m.Switch(slot):
-                    for s in range(slots):
-                        with m.Case(s):
-                            m.d.sync += [
-                                write_data[8 * lanes * s : 8 * lanes * (s + 1)].eq(values),
-                                write_mask[lanes * s : lanes * (s + 1)].eq(mask),
-                            ]
+                    m.d.sync += pending.mask.eq(0)
+                for s in range(slots):
+                    # A comparison: no case of a switch on a signal of no bits becomes Verilog.
+                    with m.If(slot == s):
+                        m.d.sync += [
+                            pending.data[8 * lanes * s : 8 * lanes * (s + 1)].eq(values),
+                            pending.mask[lanes * s : lanes * (s + 1)].eq(mask),
+                        ]
+
+    def _request_layout(self) -> data.StructLayout:
+        """A word on its way to memory."""
+        width = self.config.shape.word_bytes
+        return data.StructLayout(
+            {"data": 8 * width, "mask": width, "address": self.config.address_bits, "final": 1}
+        )
+
+    def _add_request(
+        self, m: Module, *, enable: Signal, complete: Signal, pending: data.View
+    ) -> None:
+        """The write request. A single port is often taken: a word may wait outside of the drain."""
+        request, waiting = pending, complete
+        if self.config.shape.single_port:
+            request, waiting = Signal(self._request_layout(), reset_less=True), Signal()
+            free = ~waiting | self.write_ready
+            m.d.comb += enable.eq(~complete | free)
+            with m.If(free):
+                m.d.sync += [waiting.eq(complete), request.eq(pending)]
+        else:
+            m.d.comb += enable.eq(~complete | self.write_ready)
+        m.d.comb += [
+            self.write_enable.eq(waiting),
+            self.write_data.eq(request.data),
+            self.write_mask.eq(request.mask),
+            self.write_address.eq(request.address),
+            self.done.eq(waiting & request.final & self.write_ready),
+        ]
 
     def _add_cursor(self, m: Module, *, begin: Signal, enable: Signal, tag: data.View) -> Signal:
         """Address of the next word; walks words, rows, groups and tiles with the tags."""
@@ -254,7 +357,7 @@ class Drain(wiring.Component):
             next_plane.eq(cursor + layer.plane_step),
             next_row.eq(row + layer.pixel_step),
             next_group.eq(group + Mux(layer.pool, shape.word_bytes, shape.columns)),
-            next_tile.eq(tile + layer.tile_step),
+            next_tile.eq(tile + Mux(tag.line_end, layer.line_end_step, layer.tile_step)),
         ]
         with m.Switch(tag.move):
             for move, address in (

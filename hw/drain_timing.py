@@ -9,9 +9,12 @@ Reads = Callable[[int], bool]
 """Whether the memory is read in a cycle, so that a single port cannot write."""
 
 Pipeline = tuple[bool, ...]
-"""For each stage behind the step, the first stage first: does it hold the end of a word?"""
+"""For each stage behind the step, the first stage first: does it hold the end of a word?
 
-EMPTY: Pipeline = (False,) * WRITE_LATENCY
+The last stage is the word that waits for the memory's single port, outside of the drain.
+"""
+
+EMPTY: Pipeline = (False,) * (WRITE_LATENCY + 1)
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,28 @@ def run_interval(
     """Steps through ``length`` cycles from ``start``, when the first step of ``work`` is due."""
     done, last_step = 0, None
     for cycle in range(start, start + length):
-        if pipeline[-1] and reads(cycle):
-            continue
         completes = done < work.steps and work.writes[done]
-        done += 1
-        if done == work.steps:
+        pipeline, stepped = _advanced(pipeline, completes, taken=reads(cycle))
+        done += stepped
+        if stepped and done == work.steps:
             last_step = cycle
-        pipeline = (completes, *pipeline[:-1])
     return Interval(last_step, pipeline)
+
+
+def _advanced(pipeline: Pipeline, completes: bool, *, taken: bool) -> tuple[Pipeline, bool]:
+    """The pipeline a cycle later, and whether the drain took a step.
+
+    Args:
+        pipeline: its state.
+        completes: whether the next step ends a word.
+        taken: whether the memory reads in this cycle.
+    """
+    *stages, waiting = pipeline
+    if waiting and taken:
+        if stages[-1]:
+            return pipeline, False
+        return (completes, *stages[:-1], True), True
+    return (completes, *stages), True
 
 
 def last_write(work: DrainWork, pipeline: Pipeline, start: int, reads: Reads | None) -> int:
@@ -89,11 +106,12 @@ def last_write(work: DrainWork, pipeline: Pipeline, start: int, reads: Reads | N
     """
     if reads is None:
         return start + work.steps - 1 + WRITE_LATENCY
-    cycle = start
-    for enabled in range(work.steps + WRITE_LATENCY):
-        while pipeline[-1] and reads(cycle):
-            cycle += 1
-        completes = enabled < work.steps and work.writes[enabled]
-        pipeline = (completes, *pipeline[:-1])
+    cycle, done = start, 0
+    while True:
+        taken = reads(cycle)
+        if done >= work.steps and not any(pipeline[:-1]) and not taken:
+            return cycle
+        completes = done < work.steps and work.writes[done]
+        pipeline, stepped = _advanced(pipeline, completes, taken=taken)
+        done += stepped
         cycle += 1
-    return cycle - 1

@@ -1,11 +1,13 @@
 """Contents of the ROMs: weights, parameters and program."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.hw.config import ArrayConfig, ArrayShape
+from shiftwork.hw.segments import Walk, average_scale, segments
 from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program
 
 MAX_POOL_SHIFT = 0
@@ -16,117 +18,110 @@ class RomImages:
     """What the bitstream puts into the ROMs.
 
     Attributes:
-        weights: for each column its bytes, as unsigned integers.
+        weights: for each column its bytes.
         parameters: words of bias and shift, a word for all lanes.
         program: 32-bit words: the header's, then each layer's descriptor.
     """
 
-    weights: tuple[tuple[int, ...], ...]
+    weights: tuple[bytes, ...]
     parameters: tuple[int, ...]
     program: tuple[int, ...]
 
 
-def stored_bias(program: Program, op: Op) -> NDArray[np.int64]:
+def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]:
     """What the requantizer adds to the sums of ``op``, one value a channel.
 
     The hardware sums stored bytes: an unsigned activation is stored less 128, which the bias makes
-    good, and the rounding constant is part of the bias too. A pooling op has one value.
+    good, and the rounding constant is part of the bias too. A maximum has one value, 0.
     """
-    offset = program.tensor(op.input).stored_offset
-    match op:
-        case Conv():
-            rounding = np.where(op.shift > 0, np.int64(1) << np.maximum(op.shift - 1, 0), 0)
-            sums = op.weights.reshape(len(op.weights), -1).sum(axis=1, dtype=np.int64)
-            return op.bias + offset * sums + (0 if op.accumulators else rounding)
-        case AveragePool():
-            count = op.kernel[0] * op.kernel[1]
-            return np.array([offset * count + (1 << op.shift >> 1)], dtype=np.int64)
-        case _:
-            return np.zeros(1, dtype=np.int64)
+    if isinstance(op, MaxPool):
+        return np.zeros(1, dtype=np.int64)
+    bias = np.zeros(program.tensor(op.output).shape[2], dtype=np.int64)
+    for segment in segments(program, op, least_shift=least_shift):
+        assert segment.weights is not None
+        sums = segment.weights.reshape(len(segment.weights), -1).sum(axis=1, dtype=np.int64)
+        bias += segment.source.stored_offset * sums
+    if isinstance(op, Conv):
+        bias += op.bias
+    return bias + rounding(op, least_shift)
 
 
-def shifts(op: Op) -> NDArray[np.int64]:
-    """The right shift of each channel; a pooling op has one value."""
+def shifts(op: Op, least_shift: int) -> NDArray[np.int64]:
+    """The right shift of each channel; pooling ops have one value.
+
+    Args:
+        least_shift: of the network's convolutions: an average's shift is raised toward it.
+    """
     match op:
         case Conv():
-            return op.shift
+            return np.zeros_like(op.shift) if op.accumulators else op.shift
         case AveragePool():
-            return np.array([op.shift], dtype=np.int64)
+            return np.array([op.shift + average_scale(op, least_shift)], dtype=np.int64)
         case _:
             return np.array([MAX_POOL_SHIFT], dtype=np.int64)
 
 
-def requantized_range(program: Program, op: Op) -> tuple[int, int]:
+def rounding(op: Op, least_shift: int) -> NDArray[np.int64]:
+    """The rounding constant of each channel, ``1 << (s - 1)``; none for accumulators."""
+    shift = shifts(op, least_shift)
+    return (np.int64(1) << shift) >> 1
+
+
+def requantized_range(program: Program, op: Op, least_shift: int) -> tuple[int, int]:
     """Least and greatest value that enters the shifter of the requantizer."""
-    source = program.tensor(op.input)
+    half = rounding(op, least_shift)
     match op:
         case Conv():
-            lo, hi = op.accumulator_range(source)
-            rounding = (
-                0
-                if op.accumulators
-                else np.where(op.shift > 0, np.int64(1) << np.maximum(op.shift - 1, 0), 0)
-            )
-            return int((lo + rounding).min()), int((hi + rounding).max())
+            lo, hi = op.accumulator_range(*program.sources(op))
+            return int((lo + half).min()), int((hi + half).max())
         case AveragePool():
-            count = op.kernel[0] * op.kernel[1]
-            half = 1 << op.shift >> 1
+            source = program.tensor(op.input)
+            factor = op.kernel[0] * op.kernel[1] << average_scale(op, least_shift)
             least, greatest = min(source.lo, op.pad_value), max(source.hi, op.pad_value)
-            return count * least + half, count * greatest + half
+            return factor * least + int(half[0]), factor * greatest + int(half[0])
         case _:
             return -128, 127
 
 
-def pool_range(op: Op) -> tuple[int, int]:
-    """Least and greatest value of a pooling lane, in stored bytes."""
-    if isinstance(op, MaxPool):
-        return -128, 127
-    if isinstance(op, AveragePool):
-        count = op.kernel[0] * op.kernel[1]
-        return -128 * count, 127 * count
-    return 0, 0
+def least_conv_shift(ops: list[Op]) -> int:
+    """The least right shift of the convolutions: constant wiring in the requantizer."""
+    scaled = [op.shift for op in ops if isinstance(op, Conv) and not op.accumulators]
+    return int(min((shift.min() for shift in scaled), default=0))
 
 
-def weight_columns(ops: list[Op], shape: ArrayShape) -> tuple[tuple[int, ...], ...]:
-    """Each column's ROM: for every layer and channel group the weights of its channel.
-
-    Column ``q * (columns / lanes) + j`` works on channel ``j * lanes + q`` of a group.
-    """
-    span = shape.columns // shape.lanes
-    columns: list[list[int]] = [[] for _ in range(shape.columns)]
-    for op in ops:
-        if not isinstance(op, Conv):
+def weight_columns(layers: Sequence[Sequence[Walk]], shape: ArrayShape) -> tuple[bytes, ...]:
+    """Each column's weights: for every layer and channel group those of all segments."""
+    columns: list[list[bytes]] = [[] for _ in range(shape.columns)]
+    for walks in layers:
+        parts = [walk.columns() for walk in walks if walk.segment.weights is not None]
+        if not parts:
             continue
-        rows = op.weights.reshape(len(op.weights), -1).view(np.uint8)
-        groups = -(-len(rows) // shape.columns)
-        padded = np.zeros((groups * shape.columns, rows.shape[1]), dtype=np.uint8)
-        padded[: len(rows)] = rows
+        whole = np.concatenate(parts, axis=2)
         for column, target in enumerate(columns):
-            channel = column % span * shape.lanes + column // span
-            for group in range(groups):
-                target.extend(padded[group * shape.columns + channel].tolist())
-    return tuple(tuple(column) for column in columns)
+            target.append(whole[:, column].tobytes())
+    return tuple(b"".join(column) for column in columns)
 
 
 def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tuple[int, ...]:
-    """Bias and shift of every channel, ``lanes`` neighbouring channels a word."""
+    """Bias and shift of every channel, ``lanes`` neighbouring channels a word.
+
+    A maximum has one pair for all channels; its values come shifted left by ``shift_base``.
+    """
     shape, bits = config.shape, config.accumulator_bits
     lane_bits = bits + config.shift_bits
+    least = least_conv_shift(ops)
     words = []
     for op in ops:
-        bias = stored_bias(program, op)
-        runtime_shift = shifts(op) - (config.shift_base if isinstance(op, Conv) else 0)
-        if isinstance(op, Conv) and op.accumulators:
-            runtime_shift = np.zeros_like(bias)
-        if not isinstance(op, Conv):
-            bias = np.repeat(bias << config.shift_base, shape.lanes)
-            runtime_shift = np.repeat(runtime_shift, shape.lanes)
-        size = (
-            -(-len(bias) // shape.columns) * shape.columns if isinstance(op, Conv) else shape.lanes
-        )
+        bias = stored_bias(program, op, least)
+        shift = np.broadcast_to(shifts(op, least), bias.shape)
+        if isinstance(op, MaxPool):
+            bias, shift = np.repeat(bias, shape.lanes), np.repeat(shift, shape.lanes)
+        elif not (isinstance(op, Conv) and op.accumulators):
+            shift = shift - config.shift_base
+        unit = shape.lanes if isinstance(op, MaxPool) else shape.columns
+        size = -(-len(bias) // unit) * unit
         lanes = [
-            (int(b) & ((1 << bits) - 1)) | int(s) << bits
-            for b, s in zip(bias, runtime_shift, strict=True)
+            (int(b) & ((1 << bits) - 1)) | int(s) << bits for b, s in zip(bias, shift, strict=True)
         ]
         lanes += [0] * (size - len(lanes))
         for start in range(0, size, shape.lanes):

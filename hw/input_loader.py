@@ -12,7 +12,8 @@ class InputLoader(wiring.Component):
     """Writes frames from a byte stream into two buffers by turns.
 
     A byte is taken when memory has a free write slot and the buffer is not waiting to be
-    computed. Unsigned bytes are stored with their top bit flipped.
+    computed. Unsigned bytes are stored with their top bit flipped. With one input buffer both are
+    the same, and it takes bytes only when it has been released.
 
     Latency: a byte can be read by requests that follow its transfer; between two frames a cycle
     passes. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
@@ -57,6 +58,9 @@ class InputLoader(wiring.Component):
         full = Signal(2)
         # A register of its own, so that the stream's ready is a short path.
         accepting = Signal()
+        taken = full.bit_select(load_second, 1)
+        if self.config.shape.input_buffers == 1:
+            taken = full.any()
         m.d.comb += [
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
@@ -65,7 +69,7 @@ class InputLoader(wiring.Component):
             self.full.eq(full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
         ]
-        with m.If(~accepting & self.enable & ~full.bit_select(load_second, 1)):
+        with m.If(~accepting & self.enable & ~taken):
             m.d.sync += [
                 address.eq(header.input_first + Mux(load_second, header.input_pitch, 0)),
                 accepting.eq(1),

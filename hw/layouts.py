@@ -8,13 +8,19 @@ from amaranth.lib import data
 PROGRAM_WORD_BITS = 32
 
 
-Token = data.StructLayout({"valid": 1, "last": 1})
-"""Control that travels through the array with its data."""
+Token = data.StructLayout({"valid": 1, "last": 1, "broadcast": 1})
+"""Control that travels through the array with its data.
 
-FetchToken = data.StructLayout({"valid": 1, "start": 1, "first": 1, "last": 1})
+With ``broadcast`` the operand is the column's own byte of the broadcast word, not the row's.
+"""
+
+FetchToken = data.StructLayout(
+    {"valid": 1, "start": 1, "first": 1, "last": 1, "broadcast": 1, "advance": 1}
+)
 """Control that leaves the fetch unit, one for each byte that enters row 0.
 
-``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product.
+``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product;
+``broadcast`` the words of a depthwise layer. With ``advance`` the next weight is another one.
 """
 
 
@@ -31,7 +37,9 @@ class Move(IntEnum):
 
 MOVE_BITS = 3
 
-DrainTag = data.StructLayout({"emit": 1, "layer_end": 1, "plane": 2, "move": MOVE_BITS})
+DrainTag = data.StructLayout(
+    {"emit": 1, "layer_end": 1, "line_end": 1, "plane": 2, "move": MOVE_BITS}
+)
 """What a value needs to find its place in memory; travels with it through the requantizer."""
 
 

@@ -14,7 +14,7 @@ class LoopCounter(wiring.Component):
     iteration; after the last one the loop begins again.
 
     Parameters:
-        width: bits of ``limit``.
+        width: bits of ``limit``; 0 for a loop that never has more than one iteration.
 
     Members:
         limit: number of iterations less one, stable while the loop runs.
@@ -32,6 +32,9 @@ class LoopCounter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if self.width == 0:
+            m.d.comb += [self.last.eq(1), self.next_last.eq(1)]
+            return m
         left = Signal(self.width)
         last = Signal()
         restart = self.start | (self.step & last)

@@ -14,7 +14,8 @@ class MemoryMap:
 
     Attributes:
         base: first byte of every tensor; input and output: of their first buffer.
-        input_second, output_second: first byte of their second buffers.
+        input_second, output_second: first byte of their second buffers; a single input buffer is
+            its own second one.
         size: bytes in use.
     """
 
@@ -24,31 +25,67 @@ class MemoryMap:
     size: int
 
 
-def allocate(program: Program) -> MemoryMap:
-    """Places every tensor, first fit by lifetime; reshaped tensors share their bytes."""
+def allocate(program: Program, *, alignment: int = 1, input_buffers: int = BUFFERS) -> MemoryMap:
+    """Places every tensor: the largest first, each at the lowest address that is free.
+
+    Tensors whose lifetimes overlap lie apart; reshaped tensors share their bytes. Input and output
+    come first: streams fill and empty their buffers at any time.
+
+    Args:
+        program: the network.
+        alignment: every tensor begins at a multiple of it, in bytes.
+        input_buffers: 2, or 1: then the next frame's bytes wait until the input has been read.
+    """
     alias = _aliases(program)
-    last_use = {alias[op.input]: index for index, op in enumerate(program.ops)}
     source, result = alias[program.input], alias[program.output]
-    sizes = {alias[t.name]: t.bytes for t in program.tensors if alias[t.name] == t.name}
-    base = {source: 0, result: BUFFERS * sizes[source]}
-    reserved = BUFFERS * (sizes[source] + sizes[result])
-    live: dict[str, tuple[int, int]] = {}
-    size = reserved
-    for index, op in enumerate(program.ops):
-        target = alias[op.output]
-        live = {name: span for name, span in live.items() if last_use.get(name, -1) >= index}
-        if target in base:
-            continue
-        start = _first_fit(sorted(live.values()), sizes[target], reserved)
-        base[target] = start
-        live[target] = (start, start + sizes[target])
-        size = max(size, start + sizes[target])
+    sizes = {
+        t.name: -(-t.bytes // alignment) * alignment
+        for t in program.tensors
+        if alias[t.name] == t.name
+    }
+    base = {source: 0, result: input_buffers * sizes[source]}
+    reserved = input_buffers * sizes[source] + BUFFERS * sizes[result]
+    lives = _lifetimes(program, alias)
+    inner = [name for name in lives if name not in base]
+    for name in sorted(inner, key=lambda name: (-sizes[name], lives[name])):
+        spans = [
+            (base[other], base[other] + sizes[other])
+            for other in inner
+            if other in base and _overlap(lives[other], lives[name])
+        ]
+        base[name] = _first_fit(sorted(spans), sizes[name], reserved)
     return MemoryMap(
         base={t.name: base[alias[t.name]] for t in program.tensors if alias[t.name] in base},
-        input_second=base[source] + sizes[source],
+        input_second=base[source] + (input_buffers - 1) * sizes[source],
         output_second=base[result] + sizes[result],
-        size=size,
+        size=max([reserved, *(base[name] + sizes[name] for name in inner)]),
     )
+
+
+def last_reader(program: Program) -> int:
+    """Index of the last op that reads the network's input, or a reshape of it."""
+    alias = _aliases(program)
+    source = alias[program.input]
+    return max(
+        index
+        for index, op in enumerate(program.ops)
+        if source in {alias[name] for name in op.inputs}
+    )
+
+
+def _lifetimes(program: Program, alias: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """For every tensor that an op writes the indices of that op and of its last reader."""
+    lives: dict[str, tuple[int, int]] = {}
+    for index, op in enumerate(program.ops):
+        lives.setdefault(alias[op.output], (index, index))
+        for name in {alias[name] for name in op.inputs} & set(lives):
+            lives[name] = (lives[name][0], index)
+    return lives
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two tensors are alive in the same op; the one read and the one written are."""
+    return one[0] <= other[1] and other[0] <= one[1]
 
 
 def _aliases(program: Program) -> dict[str, str]:

@@ -1,23 +1,25 @@
 """The multipliers of the array; the only place that knows a family's multiplier."""
 
-from amaranth import Cat, ClockSignal, Instance, Module, Signal, signed
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw.config import Family
 
-LATENCY = 1
+LATENCY = 2
 ICE40UP_PRODUCTS = 16
 """Products of 8x8 bits that the 8 SB_MAC16 of an UP5K make, two each."""
+ECP5_OPERAND_BITS = 18
+ECP5_PRODUCT_BITS = 36
 
 
 class MultiplierBank(wiring.Component):
-    """``count`` independent signed 8x8 multipliers with a register at the output.
+    """``count`` independent signed 8x8 multipliers with registers at inputs and output.
 
     On ``ice40up`` two products share one SB_MAC16 in 8x8 mode, up to the chip's 16; the ones
-    beyond are made of LUTs. Elsewhere synthesis infers the multiplier.
+    beyond are made of LUTs. On ``ecp5`` each is a MULT18X18D. Both with their own registers.
 
-    Latency: 1 cycle. Flow control: none; a product follows its operands in every cycle.
+    Latency: 2 cycles. Flow control: none; a product follows its operands in every cycle.
 
     Parameters:
         count: number of multipliers.
@@ -25,7 +27,7 @@ class MultiplierBank(wiring.Component):
 
     Members:
         a, b: signed 8-bit operands, one pair for each multiplier.
-        p: signed 16-bit products of the operands one cycle before.
+        p: signed 16-bit products of the operands two cycles before.
     """
 
     def __init__(self, *, count: int, family: Family):
@@ -45,14 +47,24 @@ class MultiplierBank(wiring.Component):
         for index in range(0, hard, 2):
             self._add_pair(m, index, paired=index + 1 < hard)
         for index in range(hard, self.count):
-            m.d.sync += self.p[index].eq(self.a[index] * self.b[index])
+            if self.family == "ecp5":
+                self._add_mult18(m, index)
+            else:
+                self._add_inferred(m, index)
         return m
+
+    def _add_inferred(self, m: Module, index: int) -> None:
+        a = Signal(signed(8), name=f"a_{index}", reset_less=True)
+        b = Signal(signed(8), name=f"b_{index}", reset_less=True)
+        m.d.sync += [a.eq(self.a[index]), b.eq(self.b[index]), self.p[index].eq(a * b)]
 
     def _add_pair(self, m: Module, index: int, *, paired: bool) -> None:
         product = Signal(32, name=f"product_{index}")
         high = index + 1 if paired else index
         m.submodules[f"mac16_{index // 2}"] = Instance(
             "SB_MAC16",
+            p_A_REG=1,
+            p_B_REG=1,
             p_A_SIGNED=1,
             p_B_SIGNED=1,
             p_MODE_8x8=1,
@@ -66,15 +78,52 @@ class MultiplierBank(wiring.Component):
             i_B=Cat(self.b[index], self.b[high]),
             i_C=0,
             i_D=0,
-            **{f"i_{port}": 0 for port in _UNUSED_INPUTS},
+            **{f"i_{port}": 0 for port in _SB_MAC16_UNUSED},
             o_O=product,
         )
         m.d.comb += self.p[index].eq(product[:16])
         if paired:
             m.d.comb += self.p[high].eq(product[16:])
 
+    def _add_mult18(self, m: Module, index: int) -> None:
+        a = Signal(signed(ECP5_OPERAND_BITS), name=f"a_{index}")
+        b = Signal(signed(ECP5_OPERAND_BITS), name=f"b_{index}")
+        product = Signal(ECP5_PRODUCT_BITS, name=f"product_{index}")
+        m.d.comb += [
+            a.eq(self.a[index]),
+            b.eq(self.b[index]),
+            self.p[index].eq(product[:16].as_signed()),
+        ]
+        bits: dict[str, object] = {
+            f"i_{operand}{bit}": signal[bit]
+            for operand, signal in (("A", a), ("B", b))
+            for bit in range(ECP5_OPERAND_BITS)
+        }
+        bits |= {f"o_P{bit}": product[bit] for bit in range(ECP5_PRODUCT_BITS)}
+        m.submodules[f"mult18_{index}"] = Instance(
+            "MULT18X18D",
+            p_REG_INPUTA_CLK="CLK0",
+            p_REG_INPUTA_CE="CE0",
+            p_REG_INPUTA_RST="RST0",
+            p_REG_INPUTB_CLK="CLK0",
+            p_REG_INPUTB_CE="CE0",
+            p_REG_INPUTB_RST="RST0",
+            p_REG_OUTPUT_CLK="CLK0",
+            p_REG_OUTPUT_CE="CE0",
+            p_REG_OUTPUT_RST="RST0",
+            p_REG_PIPELINE_CLK="NONE",
+            i_CLK0=ClockSignal(),
+            i_CE0=Const(1),
+            i_RST0=Const(0),
+            i_SIGNEDA=Const(1),
+            i_SIGNEDB=Const(1),
+            i_SOURCEA=Const(0),
+            i_SOURCEB=Const(0),
+            **bits,
+        )
 
-_UNUSED_INPUTS = (
+
+_SB_MAC16_UNUSED = (
     *("AHOLD", "BHOLD", "CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT"),
     *("IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT"),
     *("ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN"),

@@ -10,7 +10,7 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
 from shiftwork.hw.layouts import descriptor_layout
 
-BUFFERED_BYTES = 5
+BUFFERED_BYTES = READ_LATENCY + 3
 """As many as can be on their way from memory, so that a byte leaves in every cycle."""
 
 
@@ -20,8 +20,9 @@ class OutputSender(wiring.Component):
     Accumulators lie in four byte planes in memory and leave as little-endian 32-bit words.
     Unsigned bytes get their top bit back.
 
-    Latency: the first byte is valid 4 cycles after its read was granted. Flow control: ``o`` is a
-    valid/ready stream; reads wait for ``read_ready``; ``free`` and ``finish`` hand a buffer over.
+    Latency: the first byte is valid ``READ_LATENCY + 2`` cycles after its read was granted. Flow
+    control: ``o`` is a valid/ready stream; reads wait for ``read_ready``; ``free`` and ``finish``
+    hand a buffer over.
 
     Parameters:
         config: the array's configuration.

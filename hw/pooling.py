@@ -1,4 +1,4 @@
-"""The pooling unit: maxima or sums over windows, a word of channels at a time."""
+"""The pooling unit: maxima over windows, a word of channels at a time."""
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -12,7 +12,7 @@ SUM_LATENCY = 1
 
 
 class Pooling(wiring.Component):
-    """``word_bytes`` lanes that keep the maximum or the sum of the words of a window.
+    """``word_bytes`` lanes that keep the maximum of the words of a window.
 
     At the end of a window the results move into a drain register, from where ``lanes`` of them at
     a time go through the requantizers, shifted left by ``shift_base`` so that the network's least
@@ -23,11 +23,10 @@ class Pooling(wiring.Component):
     before the drain register is empty.
 
     Parameters:
-        config: the array's configuration; ``pool_bits`` is the width of a lane.
+        config: the array's configuration.
 
     Members:
         word, token: a word of signed bytes and its token.
-        average: add instead of comparing.
         drain_shift: move the drain register.
         sums: the results to requantize next.
         captured: results are in the drain register from the next cycle on.
@@ -40,7 +39,6 @@ class Pooling(wiring.Component):
             {
                 "word": In(8 * shape.word_bytes),
                 "token": In(FetchToken),
-                "average": In(1),
                 "drain_shift": In(1),
                 "sums": Out(signed(config.accumulator_bits)).array(shape.lanes),
                 "captured": Out(1),
@@ -49,18 +47,16 @@ class Pooling(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        shape, bits = self.config.shape, self.config.pool_bits
+        shape = self.config.shape
         drain = [
-            Signal(signed(bits), name=f"drain_{i}", reset_less=True)
-            for i in range(shape.word_bytes)
+            Signal(signed(8), name=f"drain_{i}", reset_less=True) for i in range(shape.word_bytes)
         ]
         m.d.comb += self.captured.eq(self.token.valid & self.token.last)
         for index in range(shape.word_bytes):
-            value = Signal(signed(bits), name=f"value_{index}", reset_less=True)
-            result = Signal(signed(bits), name=f"result_{index}")
+            value = Signal(signed(8), name=f"value_{index}", reset_less=True)
+            result = Signal(signed(8), name=f"result_{index}")
             byte = self.word.word_select(index, 8).as_signed()
-            combined = Mux(self.average, value + byte, Mux(value > byte, value, byte))
-            m.d.comb += result.eq(Mux(self.token.first, byte, combined))
+            m.d.comb += result.eq(Mux(self.token.first | (byte > value), byte, value))
             with m.If(self.token.valid):
                 m.d.sync += value.eq(result)
             with m.If(self.captured):

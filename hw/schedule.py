@@ -4,13 +4,14 @@ A pure function of the program and the array's shape. ``docs/hardware.md`` expla
 formulas name the constants of the blocks whose latencies they count.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.errors import CapacityError, ProgramError
-from shiftwork.hw import fetch, layouts, pooling
+from shiftwork.hw import fetch, layouts, pooling, weight_copier, window_walker
 from shiftwork.hw.array import SUM_LATENCY
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP
@@ -23,22 +24,27 @@ from shiftwork.hw.drain_timing import (
     last_write,
     run_interval,
 )
+from shiftwork.hw.flash_image import weight_words
 from shiftwork.hw.images import (
     RomImages,
+    least_conv_shift,
     parameter_words,
-    pool_range,
     requantized_range,
     shifts,
     weight_columns,
 )
-from shiftwork.hw.memory_map import MemoryMap, allocate
+from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
+from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import LOAD_OVERHEAD
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program, Reshape, signed_bits
+from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, signed_bits
 
 MAX_LAYERS = 256
 CHUNK_PAD_LIMIT = 1 << 14
 
+Fields = tuple[tuple[str, int, bool], ...]
 SIGNED_FIELDS = frozenset({"x_first", "y_first", "lo", "hi"})
+OPTIONAL_FIELDS = frozenset({"taps", "phases", "phase_step", "blocks", "tile_lines"})
+"""Fields that take no bits where they are 0 in every layer; their hardware vanishes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,7 @@ class LayerPlan:
         index: position in the hardware's order.
         name, kind, output: the program's op, its kind and its output tensor.
         descriptor: field values of the layer's line in the program ROM.
+        walks: how the fetch unit walks each segment.
         tiles, groups: of output pixels and of output channels.
         chunk_cycles: cycles of the fetch unit for one tile and group.
         chunk_pad: idle ones among them.
@@ -61,6 +68,7 @@ class LayerPlan:
     kind: str
     output: str
     descriptor: dict[str, int]
+    walks: tuple[Walk, ...]
     tiles: int
     groups: int
     chunk_cycles: int
@@ -95,7 +103,7 @@ class Schedule:
         for layer in self.layers:
             words += layouts.pack_descriptor(self.config.fields, layer.descriptor)
         return RomImages(
-            weight_columns(ops, self.config.shape),
+            weight_columns([layer.walks for layer in self.layers], self.config.shape),
             parameter_words(self.program, ops, self.config),
             words,
         )
@@ -131,49 +139,19 @@ class Schedule:
 
     @property
     def activation_bytes(self) -> int:
-        """Bytes of activation memory in use."""
-        return self.memory.size
+        """Bytes of activation memory in use, weights that are copied from it included."""
+        return self.memory.size + self.config.payload_bytes
 
-
-@dataclass(frozen=True)
-class _Walk:
-    """How the fetch unit walks one tile and channel group."""
-
-    run_bytes: int
-    runs_x: int
-    runs_y: int
-    groups: int
-    pool: bool
-
-    def cycles(self, shape: ArrayShape) -> int:
-        """Cycles without padding."""
-        return self.runs_x * self.runs_y * self._run_cycles(shape)
-
-    def words(self, shape: ArrayShape) -> int:
-        """Words of a run."""
-        return 1 if self.pool else -(-self.run_bytes // shape.word_bytes)
-
-    def last_bytes(self, shape: ArrayShape) -> int:
-        """Bytes of a run's last word that count."""
-        return 1 if self.pool else self.run_bytes - (self.words(shape) - 1) * shape.word_bytes
-
-    def last_cycles(self, shape: ArrayShape) -> int:
-        """Cycles of a run's last word."""
-        return 1 if self.pool else max(shape.rows, self.last_bytes(shape))
-
-    def _run_cycles(self, shape: ArrayShape) -> int:
-        return (self.words(shape) - 1) * shape.full_word_cycles + self.last_cycles(shape)
-
-    def last_token(self, shape: ArrayShape) -> int:
-        """Cycle of the last byte, counted from the first turn."""
-        return self.cycles(shape) - self.last_cycles(shape) + self.last_bytes(shape) - 1
-
-    def read_pattern(self, shape: ArrayShape) -> list[bool]:
-        """For each cycle: does the fetch unit take a turn?"""
-        turns = 1 if self.pool else shape.rows
-        words = [shape.full_word_cycles] * (self.words(shape) - 1) + [self.last_cycles(shape)]
-        run = [turn < turns for length in words for turn in range(length)]
-        return run * (self.runs_x * self.runs_y)
+    @cached_property
+    def payload(self) -> bytes:
+        """What the flash loader copies into activation memory; empty without one."""
+        if not self.config.copies_weights:
+            return b""
+        parts, shape = [], self.config.shape
+        for layer in self.layers:
+            columns = [list(column) for column in weight_columns([layer.walks], shape)]
+            parts.append(weight_words(columns, word_bytes=shape.word_bytes))
+        return b"".join(parts)
 
 
 def make_schedule(program: Program, shape: ArrayShape) -> Schedule:
@@ -181,26 +159,90 @@ def make_schedule(program: Program, shape: ArrayShape) -> Schedule:
 
     Raises:
         ProgramError: if the program holds what the array cannot run.
-        CapacityError: if it is too large for the engine's formats.
+        CapacityError: if it is too large for the engine's formats, or not for this shape.
     """
     ops = _hardware_ops(program)
     _check(ops)
-    memory = allocate(program)
-    descriptors = _descriptors(program, ops, shape, memory)
+    memory = allocate(program, alignment=shape.word_bytes, input_buffers=shape.input_buffers)
+    works = _works(program, ops, shape)
+    descriptors = _descriptors(program, works, shape, memory)
     plans = []
-    for index, (op, (descriptor, walk)) in enumerate(zip(ops, descriptors, strict=True)):
-        drained = _plan_drain(descriptor, walk, shape)
+    for work, descriptor in zip(works, descriptors, strict=True):
+        drained = _plan_drain(descriptor, work, shape)
         descriptor["chunk_pad"] = drained.pad
-        plans.append((index, op, descriptor, walk, drained))
-    fields = _fields([descriptor for _, _, descriptor, _, _ in plans])
-    header = _header(program, memory, len(ops))
-    config = _config(program, ops, shape, memory, fields, header, len(plans))
-    load = layouts.descriptor_words(fields) + LOAD_OVERHEAD
+        plans.append(drained)
+    config = _config(program, works, shape, memory, descriptors)
+    if config.copies_weights:
+        config = _with_payload(program, config, works, memory)
+    load = layouts.descriptor_words(config.fields) + LOAD_OVERHEAD
     layers = tuple(
-        _layer(program, index, op, descriptor, walk, drained, shape, load)
-        for index, op, descriptor, walk, drained in plans
+        _layer(program, index, work, descriptor, drained, shape, load)
+        for index, (work, descriptor, drained) in enumerate(
+            zip(works, descriptors, plans, strict=True)
+        )
     )
+    header = _header(program, memory, len(ops))
     return Schedule(program=program, config=config, layers=layers, header=header, memory=memory)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """An op as the array runs it.
+
+    Attributes:
+        op: of the program.
+        walks: one for each segment.
+        groups: of output channels.
+        rows, columns: output pixels and channels of a tile and group.
+        line_tiles, tile_lines: tiles of a line of tiles, and how many such lines there are.
+        last_rows: output pixels of the last tile of a line.
+    """
+
+    op: Op
+    walks: tuple[Walk, ...]
+    groups: int
+    rows: int
+    columns: int
+    line_tiles: int
+    tile_lines: int
+    last_rows: int
+
+    @property
+    def pool(self) -> bool:
+        """Whether the pooling unit does it."""
+        return self.walks[0].segment.kind is Kind.POOL
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of the whole output."""
+        return self.line_tiles * self.tile_lines
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of a chunk without padding."""
+        return sum(walk.cycles for walk in self.walks)
+
+    @property
+    def last_token(self) -> int:
+        """Cycle of a chunk's last byte in row 0, counted from its first turn."""
+        return self.cycles - self.walks[-1].cycles + self.walks[-1].last_token
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a column's weights, all groups."""
+        return self.groups * sum(walk.weight_bytes for walk in self.walks)
+
+    def copy_words(self, shape: ArrayShape) -> int:
+        """Words of weights that are copied to the columns before the op."""
+        return self.weight_bytes * -(-shape.columns // shape.word_bytes)
+
+    def parameters(self, shape: ArrayShape) -> int:
+        """Words of the parameter ROM."""
+        return 1 if self.pool else self.groups * (shape.columns // shape.lanes)
+
+    def read_pattern(self) -> list[bool]:
+        """For each cycle of a chunk without padding: does the fetch unit take a turn?"""
+        return [turn for walk in self.walks for turn in walk.read_pattern()]
 
 
 def _hardware_ops(program: Program) -> list[Op]:
@@ -215,97 +257,121 @@ def _check(ops: list[Op]) -> None:
         raise CapacityError(f"the network has {len(ops)} layers; the engine runs {MAX_LAYERS}")
 
 
-def _walk(program: Program, op: Op, shape: ArrayShape) -> _Walk:
-    channels = program.tensor(op.input).shape[2]
-    match op:
-        case Conv():
-            height, width = op.kernel
-            groups = -(-len(op.weights) // shape.columns)
-            if op.dilation[1] == 1:
-                return _Walk(width * channels, 1, height, groups, pool=False)
-            return _Walk(channels, width, height, groups, pool=False)
-        case MaxPool() | AveragePool():
-            height, width = op.kernel
-            return _Walk(1, width, height, -(-channels // shape.word_bytes), pool=True)
-        case _:
-            raise ProgramError(f"op '{op.name}' of kind {type(op).__name__} has no hardware")
+def _works(program: Program, ops: list[Op], shape: ArrayShape) -> list[_Work]:
+    least = least_conv_shift(ops)
+    return [_work(program, op, shape, least) for op in ops]
+
+
+def _work(program: Program, op: Op, shape: ArrayShape, least_shift: int) -> _Work:
+    parts = segments(program, op, least_shift=least_shift)
+    height, width, channels = program.tensor(op.output).shape
+    pool = parts[0].kind is Kind.POOL
+    rows, columns = (1, shape.word_bytes) if pool else (shape.rows, shape.columns)
+    by_line = rows > 1 and any(part.kind is Kind.CHANNELS for part in parts)
+    line = width if by_line else height * width
+    walks = tuple(
+        Walk(segment=part, shape=shape, by_line=by_line, out_width=width) for part in parts
+    )
+    check(op, walks, program.tensor(op.output))
+    return _Work(
+        op=op,
+        walks=walks,
+        groups=-(-channels // columns),
+        rows=rows,
+        columns=columns,
+        line_tiles=-(-line // rows),
+        tile_lines=height if by_line else 1,
+        last_rows=(line - 1) % rows + 1,
+    )
 
 
 def _descriptors(
-    program: Program, ops: list[Op], shape: ArrayShape, memory: MemoryMap
-) -> list[tuple[dict[str, int], _Walk]]:
+    program: Program, works: list[_Work], shape: ArrayShape, memory: MemoryMap
+) -> list[dict[str, int]]:
     weight_base = parameter_base = 0
+    copied = memory.size
+    address_bits = _address_bits(works, shape, memory)
+    frees = last_reader(program)
     result = []
-    for op in ops:
-        walk = _walk(program, op, shape)
+    most = max(len(work.walks) for work in works)
+    for work in works:
         descriptor = {
-            **_fetch_fields(program, op, shape, memory, walk),
-            **_drain_fields(program, op, shape, memory, walk),
-            "weight_base": weight_base,
+            "pool": int(work.pool),
+            "tiles": work.tiles - 1,
+            "groups": work.groups - 1,
+            **({"segments": len(work.walks) - 1} if most > 1 else {}),
+            "frees_input": int(program.ops[frees] is work.op),
+            **_drain_fields(program, work, shape, memory),
+            "weight_base": 0 if shape.column_bytes else weight_base,
             "parameter_base": parameter_base,
         }
-        if isinstance(op, Conv):
-            weight_base += walk.groups * op.weights[0].size
-            parameter_base += walk.groups * (shape.columns // shape.lanes)
-        else:
-            parameter_base += 1
-        result.append((descriptor, walk))
+        if shape.column_bytes:
+            words = work.copy_words(shape)
+            descriptor |= {"copy_source": copied, "copy_words": words}
+            copied += words * shape.word_bytes
+        for index in range(most):
+            fields = _segment_fields(program, work, index, memory, address_bits)
+            descriptor |= {f"{name}_{index}": value for name, value in fields.items()}
+        weight_base += work.weight_bytes
+        parameter_base += work.parameters(shape)
+        result.append(descriptor)
     return result
 
 
-def _fetch_fields(
-    program: Program, op: Op, shape: ArrayShape, memory: MemoryMap, walk: _Walk
+def _with_payload(
+    program: Program, config: ArrayConfig, works: list[_Work], memory: MemoryMap
+) -> ArrayConfig:
+    """The configuration with the weights behind the feature maps, loaded from a flash.
+
+    Raises:
+        CapacityError: if a layer's weights are more than the columns hold.
+    """
+    shape = config.shape
+    for work in works:
+        if work.weight_bytes > shape.column_bytes:
+            raise CapacityError(
+                f"op '{work.op.name}' has {work.weight_bytes} bytes of weights for each of "
+                f"{shape.columns} columns, which hold {shape.column_bytes}; use more --columns, "
+                "a narrower layer, or a board with more block RAM"
+            )
+    words = sum(work.copy_words(shape) for work in works)
+    return replace(
+        config,
+        weight_depth=shape.column_bytes,
+        payload_base=memory.size,
+        payload_bytes=words * shape.word_bytes,
+        identity=_identity(program, shape),
+    )
+
+
+def _identity(program: Program, shape: ArrayShape) -> str:
+    """What a flash image and the hardware that reads it must have in common."""
+    text = f"{program.digest} {shape.rows} {shape.columns} {shape.lanes} {shape.word_bytes}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _segment_fields(
+    program: Program, work: _Work, index: int, memory: MemoryMap, address_bits: int
 ) -> dict[str, int]:
-    source, target = program.tensor(op.input), program.tensor(op.output)
-    height, width, channels = source.shape
-    row_bytes = width * channels
-    assert isinstance(op, Conv | MaxPool | AveragePool)
-    dilation = op.dilation if isinstance(op, Conv) else (1, 1)
-    top, left = op.padding[:2]
-    pixels = target.shape[0] * target.shape[1]
+    """A segment's fields; those of the first one where the layer has no such segment."""
+    number = index if index < len(work.walks) else 0
+    walk, name = work.walks[number], work.op.inputs[number]
+    fields = walk.fields()
+    top = walk.segment.padding[0] * fields["row_bytes"]
     return {
-        "pool": int(walk.pool),
-        "average": int(isinstance(op, AveragePool)),
-        "reads_input": int(memory.base[op.input] == memory.base[program.input]),
-        "input_base": (memory.base[op.input] - top * row_bytes)
-        % (1 << _address_bits(memory, shape)),
-        "row_bytes": row_bytes,
-        "height": height,
-        "x_first": -left * channels,
-        "y_first": -top,
-        "x_step": op.stride[1] * channels,
-        "y_step": op.stride[0],
-        "line_step": op.stride[0] * row_bytes,
-        "out_width": target.shape[1] - 1,
-        "tiles": -(-pixels // (1 if walk.pool else shape.rows)) - 1,
-        "groups": walk.groups - 1,
-        "runs_y": walk.runs_y - 1,
-        "y_run_step": dilation[0],
-        "line_run_step": dilation[0] * row_bytes,
-        "runs_x": walk.runs_x - 1,
-        "run_step": dilation[1] * channels,
-        "run_words": walk.words(shape) - 1,
-        "last_bytes": walk.last_bytes(shape),
-        "last_cycles": walk.last_cycles(shape) - 1,
-        "border": _border(op, source.stored_offset),
+        "reads_input": int(memory.base[name] == memory.base[program.input]),
+        "input_base": (memory.base[name] - top) % (1 << address_bits),
+        **fields,
     }
 
 
-def _border(op: Op, stored_offset: int) -> int:
-    """The stored byte outside the feature map; for a maximum one that never wins."""
-    if isinstance(op, MaxPool):
-        return 0x80
-    assert isinstance(op, Conv | AveragePool)
-    return (op.pad_value - stored_offset) & 0xFF
-
-
 def _drain_fields(
-    program: Program, op: Op, shape: ArrayShape, memory: MemoryMap, walk: _Walk
+    program: Program, work: _Work, shape: ArrayShape, memory: MemoryMap
 ) -> dict[str, int]:
+    op = work.op
     target = program.tensor(op.output)
-    pixels, channels = target.shape[0] * target.shape[1], target.shape[2]
-    rows, columns = (1, shape.word_bytes) if walk.pool else (shape.rows, shape.columns)
-    last_channels = channels - (walk.groups - 1) * columns
+    channels = target.shape[2]
+    last_channels = channels - (work.groups - 1) * work.columns
     raw = isinstance(op, Conv) and op.accumulators
     copies = isinstance(op, MaxPool)
     lo, hi = (-128, 127) if copies or raw else (op.lo, op.hi)  # type: ignore[attr-defined]
@@ -313,8 +379,11 @@ def _drain_fields(
         "writes_output": int(memory.base[op.output] == memory.base[program.output]),
         "output_base": memory.base[op.output],
         "pixel_step": channels,
-        "tile_step": rows * channels,
-        "last_rows": (pixels - 1) % rows,
+        "line_tiles": work.line_tiles - 1,
+        "tile_lines": work.tile_lines - 1,
+        "tile_step": work.rows * channels,
+        "line_end_step": work.last_rows * channels,
+        "last_rows": work.last_rows - 1,
         "last_channels": last_channels,
         "last_place": -(-last_channels // shape.lanes) - 1,
         "raw": int(raw),
@@ -325,25 +394,23 @@ def _drain_fields(
     }
 
 
-def _chunk_work(
-    descriptor: dict[str, int], walk: _Walk, shape: ArrayShape, *, rows: int, channels: int
-) -> DrainWork:
+def _chunk_work(work: _Work, shape: ArrayShape, *, rows: int, channels: int) -> DrainWork:
     return drain_work(
         rows=rows,
         channels=channels,
-        places=_columns(walk, shape) // shape.lanes,
+        places=work.columns // shape.lanes,
         lanes=shape.lanes,
         word_bytes=shape.word_bytes,
-        raw=bool(descriptor["raw"]),
+        raw=isinstance(work.op, Conv) and work.op.accumulators,
     )
 
 
-def _drain_start(walk: _Walk, shape: ArrayShape) -> int:
+def _drain_start(work: _Work, shape: ArrayShape) -> int:
     """Cycle of a chunk's first drain step, counted from its first turn."""
-    if walk.pool:
-        return walk.last_token(shape) + fetch.ROW_LATENCY + pooling.SUM_LATENCY
-    address = walk.last_token(shape) + fetch.TOKEN_LATENCY + 1
-    return address + SUM_LATENCY + shape.rows + shape.columns - 2
+    if work.pool:
+        return work.last_token + fetch.ROW_LATENCY + pooling.SUM_LATENCY
+    address = work.last_token + fetch.TOKEN_LATENCY + 1
+    return address + SUM_LATENCY + shape.skew
 
 
 @dataclass(frozen=True)
@@ -354,56 +421,56 @@ class _Drain:
     pipeline: Pipeline
 
 
-def _plan_drain(descriptor: dict[str, int], walk: _Walk, shape: ArrayShape) -> _Drain:
+def _plan_drain(descriptor: dict[str, int], work: _Work, shape: ArrayShape) -> _Drain:
     """The fewest idle cycles a chunk needs, so that the one before has left the drain in time."""
-    tiles, groups = descriptor["tiles"] + 1, descriptor["groups"] + 1
-    chunks = tiles * groups
-    if chunks == 1:
+    if work.tiles * work.groups == 1:
         return _Drain(0, EMPTY)
-    rows = 1 if walk.pool else shape.rows
-    works = {
-        last: _chunk_work(
-            descriptor,
-            walk,
-            shape,
-            rows=rows if tiles > 1 else descriptor["last_rows"] + 1,
-            channels=descriptor["last_channels"] if last else _columns(walk, shape),
-        )
-        for last in ({True, False} if groups > 1 else {True})
+    last_channels = descriptor["last_channels"]
+    kinds = {
+        (rows, channels): _chunk_work(work, shape, rows=rows, channels=channels)
+        for rows in {work.rows if work.line_tiles > 1 else work.last_rows, work.last_rows}
+        for channels in {work.columns if work.groups > 1 else last_channels, last_channels}
     }
     # The first element of the drain chain takes its next sum this much before the chain is full.
-    lead = max(CHUNK_GAP, 0 if walk.pool else shape.rows + shape.columns - 2)
-    longest = max(work.steps for work in works.values())
-    least = max(0, longest + lead - walk.cycles(shape))
+    lead = max(CHUNK_GAP, 0 if work.pool else shape.skew)
+    # Row 0's last byte of a chunk comes before the chunk's end, by the same span in every chunk.
+    longest = max(kind.steps for kind in kinds.values())
+    least = max(0, longest + lead - work.cycles)
     if not shape.single_port:
         return _Drain(least, EMPTY)
     for pad in range(least, least + CHUNK_PAD_LIMIT):
-        pipeline = _settle(works, walk, shape, pad, lead, chunks=chunks, groups=groups)
+        pipeline = _settle(kinds, work, shape, pad, lead, last_channels=last_channels)
         if pipeline is not None:
             return _Drain(pad, pipeline)
-    raise CapacityError("a tile does not drain in time; use more lanes")
+    raise CapacityError(
+        f"op '{work.op.name}': a tile does not drain in time; use an array of more rows or columns"
+    )
 
 
 def _settle(
-    works: dict[bool, DrainWork],
-    walk: _Walk,
+    kinds: dict[tuple[int, int], DrainWork],
+    work: _Work,
     shape: ArrayShape,
     pad: int,
     lead: int,
     *,
-    chunks: int,
-    groups: int,
+    last_channels: int,
 ) -> Pipeline | None:
     """The pipeline's state before the last chunk; None if a chunk before is late."""
-    length = walk.cycles(shape) + pad
-    start = _drain_start(walk, shape)
-    reads = _reads(walk, shape, pad, chunks=None)
-    known: dict[tuple[Pipeline, bool], Pipeline] = {}
+    length = work.cycles + pad
+    start = _drain_start(work, shape)
+    reads = _reads(work, pad, chunks=None)
+    known: dict[tuple[Pipeline, tuple[int, int]], Pipeline] = {}
     pipeline = EMPTY
-    for chunk in range(chunks - 1):
-        key = (pipeline, chunk % groups == groups - 1)
+    for chunk in range(work.tiles * work.groups - 1):
+        tile, group = divmod(chunk, work.groups)
+        kind = (
+            work.last_rows if tile % work.line_tiles == work.line_tiles - 1 else work.rows,
+            last_channels if group == work.groups - 1 else work.columns,
+        )
+        key = (pipeline, kind)
         if key not in known:
-            interval = run_interval(works[key[1]], pipeline, start, length, reads)
+            interval = run_interval(kinds[kind], pipeline, start, length, reads)
             if interval.last_step is None or interval.last_step >= start + length - lead:
                 return None
             known[key] = interval.pipeline
@@ -411,21 +478,16 @@ def _settle(
     return pipeline
 
 
-def _columns(walk: _Walk, shape: ArrayShape) -> int:
-    """Channels of a full group."""
-    return shape.word_bytes if walk.pool else shape.columns
-
-
-def _reads(walk: _Walk, shape: ArrayShape, pad: int, chunks: int | None) -> Reads:
+def _reads(work: _Work, pad: int, chunks: int | None) -> Reads:
     """Whether a cycle, counted from the first turn of a chunk, reads the memory.
 
     Args:
         chunks: how many chunks follow, this one included; None for no end.
     """
-    pattern = walk.read_pattern(shape) + [False] * pad
+    pattern = work.read_pattern() + [False] * pad
 
     def reads(cycle: int) -> bool:
-        turn = cycle - fetch.ADDRESS_STAGES
+        turn = cycle - window_walker.ADDRESS_STAGES
         if turn < 0 or (chunks is not None and turn >= chunks * len(pattern)):
             return False
         return pattern[turn % len(pattern)]
@@ -436,25 +498,19 @@ def _reads(walk: _Walk, shape: ArrayShape, pad: int, chunks: int | None) -> Read
 def _layer(
     program: Program,
     index: int,
-    op: Op,
+    work: _Work,
     descriptor: dict[str, int],
-    walk: _Walk,
     drained: _Drain,
     shape: ArrayShape,
     load: int,
 ) -> LayerPlan:
-    pad = drained.pad
-    tiles, groups = descriptor["tiles"] + 1, descriptor["groups"] + 1
-    length = walk.cycles(shape) + pad
-    work = _chunk_work(
-        descriptor,
-        walk,
-        shape,
-        rows=descriptor["last_rows"] + 1,
-        channels=descriptor["last_channels"],
-    )
-    reads = _reads(walk, shape, pad, chunks=1) if shape.single_port else None
-    end = last_write(work, drained.pipeline, _drain_start(walk, shape), reads)
+    op, pad = work.op, drained.pad
+    length = work.cycles + pad
+    last = _chunk_work(work, shape, rows=work.last_rows, channels=descriptor["last_channels"])
+    if shape.column_bytes and descriptor["copy_words"]:
+        load += descriptor["copy_words"] + weight_copier.LATENCY
+    reads = _reads(work, pad, chunks=1) if shape.single_port else None
+    end = last_write(last, drained.pipeline, _drain_start(work, shape), reads)
     target = program.tensor(op.output)
     return LayerPlan(
         index=index,
@@ -462,27 +518,48 @@ def _layer(
         kind=type(op).__name__,
         output=op.output,
         descriptor=descriptor,
-        tiles=tiles,
-        groups=groups,
+        walks=work.walks,
+        tiles=work.tiles,
+        groups=work.groups,
         chunk_cycles=length,
         chunk_pad=pad,
-        cycles=load + (tiles * groups - 1) * length + end + 1,
-        macs=target.size * op.weights[0].size if isinstance(op, Conv) else 0,
+        cycles=load + (work.tiles * work.groups - 1) * length + end + 1,
+        macs=target.size * op.macs_per_output if isinstance(op, Conv) else 0,
     )
 
 
 def _field_bits(name: str, values: list[int]) -> int:
-    if name in SIGNED_FIELDS:
+    if name.rstrip("_0123456789") in SIGNED_FIELDS:
         return signed_bits(min(values), max(values))
-    return max(1, max(values).bit_length())
+    least = 0 if name.rstrip("_0123456789") in OPTIONAL_FIELDS else 1
+    return max(least, max(values).bit_length())
 
 
-def _fields(descriptors: list[dict[str, int]]) -> tuple[tuple[str, int, bool], ...]:
+def _fields(descriptors: list[dict[str, int]]) -> Fields:
     """Name, width and signedness of each field, wide enough for all layers."""
     return tuple(
-        (name, _field_bits(name, [d[name] for d in descriptors]), name in SIGNED_FIELDS)
+        (
+            name,
+            _field_bits(name, [d[name] for d in descriptors]),
+            name.rstrip("_0123456789") in SIGNED_FIELDS,
+        )
         for name in descriptors[0]
     )
+
+
+def _segment_layout(fields: Fields) -> tuple[Fields, Fields]:
+    """The fields with those of all segments equally wide, and those of one segment."""
+    widths: dict[str, int] = {}
+    for name, width, _ in fields:
+        stem, _, number = name.rpartition("_")
+        if number.isdecimal():
+            widths[stem] = max(width, widths.get(stem, 0))
+    evened = tuple(
+        (name, widths[name.rpartition("_")[0]] if name[-1].isdecimal() else width, sign)
+        for name, width, sign in fields
+    )
+    one = tuple((name, width, name in SIGNED_FIELDS) for name, width in widths.items())
+    return evened, one
 
 
 def _header(program: Program, memory: MemoryMap, layers: int) -> dict[str, int]:
@@ -505,85 +582,81 @@ def _header(program: Program, memory: MemoryMap, layers: int) -> dict[str, int]:
 
 def _config(
     program: Program,
-    ops: list[Op],
+    works: list[_Work],
     shape: ArrayShape,
     memory: MemoryMap,
-    fields: tuple[tuple[str, int, bool], ...],
-    header: dict[str, int],
-    layers: int,
+    descriptors: list[dict[str, int]],
 ) -> ArrayConfig:
-    convs = [op for op in ops if isinstance(op, Conv)]
-    scaled = [op.shift for op in convs if not op.accumulators]
-    shift_base = int(min((shift.min() for shift in scaled), default=0))
-    runtime = [int(shift.max()) - shift_base for shift in scaled]
-    runtime += [int(shifts(op).max()) for op in ops if not isinstance(op, Conv)]
-    ranges = [requantized_range(program, op) for op in convs]
-    pools = [pool_range(op) for op in ops if not isinstance(op, Conv)]
-    ranges += [
-        (lo << shift_base, hi << shift_base)
-        for op in ops
-        if not isinstance(op, Conv)
-        for lo, hi in (requantized_range(program, op), pool_range(op))
+    ops = [work.op for work in works]
+    address_bits = _address_bits(works, shape, memory)
+    least = least_conv_shift(ops)
+    dots = [op for op in ops if not isinstance(op, MaxPool)]
+    dot_shifts = [
+        shifts(op, least) for op in dots if not (isinstance(op, Conv) and op.accumulators)
     ]
+    shift_base = int(min((shift.min() for shift in dot_shifts), default=0))
+    runtime = [int(shift.max()) - shift_base for shift in dot_shifts]
+    ranges = [requantized_range(program, op, least) for op in dots]
+    if len(dots) < len(ops):
+        ranges.append((-128 << shift_base, 127 << shift_base))
+    header = _header(program, memory, len(ops))
     header_fields = tuple(
         (name, max(1, value.bit_length()), False) for name, value in header.items()
     )
-    reach = [_reach(program, op, shape) for op in ops]
-    weight_depth = sum(-(-len(op.weights) // shape.columns) * op.weights[0].size for op in convs)
+    most = max(len(work.walks) for work in works)
+    fields, segment_fields = _segment_layout(_fields(descriptors))
+    reach = [_reach(walk) for work in works for walk in work.walks]
+    lines = [_line_reach(walk) for work in works for walk in work.walks]
     program_words = layouts.descriptor_words(header_fields)
-    program_words += layers * layouts.descriptor_words(fields)
-    parameter_depth = sum(
-        -(-len(op.weights) // shape.columns) * (shape.columns // shape.lanes)
-        if isinstance(op, Conv)
-        else 1
-        for op in ops
-    )
+    program_words += len(works) * layouts.descriptor_words(fields)
     return ArrayConfig(
         shape=shape,
         accumulator_bits=max(signed_bits(lo, hi) for lo, hi in ranges),
         shift_base=shift_base,
         shift_bits=max(1, max(runtime, default=0).bit_length()),
-        pool_bits=max((signed_bits(lo, hi) for lo, hi in pools), default=0),
-        address_bits=_address_bits(memory, shape),
+        pooling=any(work.pool for work in works),
+        depthwise=any(w.segment.kind is Kind.CHANNELS for work in works for w in work.walks),
+        segments=most,
+        address_bits=address_bits,
         x_bits=signed_bits(min(lo for lo, _ in reach), max(hi for _, hi in reach)),
-        y_bits=signed_bits(*_line_reach(program, ops)),
-        bank_depth=_bank_depth(memory, shape),
-        weight_depth=max(weight_depth, 1),
-        parameter_depth=parameter_depth,
+        y_bits=signed_bits(min(lo for lo, _ in lines), max(hi for _, hi in lines)),
+        bank_depth=-(-_used_bytes(works, shape, memory) // shape.word_bytes),
+        weight_depth=max(sum(work.weight_bytes for work in works), 1),
+        parameter_depth=sum(work.parameters(shape) for work in works),
         fields=fields,
+        segment_fields=segment_fields,
         header_fields=header_fields,
         program_depth=program_words,
     )
 
 
-def _reach(program: Program, op: Op, shape: ArrayShape) -> tuple[int, int]:
-    """Least and greatest byte position within a line that the fetch unit computes for ``op``."""
-    _, width, channels = program.tensor(op.input).shape
-    assert isinstance(op, Conv | MaxPool | AveragePool)
-    dilation = op.dilation[1] if isinstance(op, Conv) else 1
-    window = (dilation * (op.kernel[1] - 1) + 1) * channels
-    out_width = program.tensor(op.output).shape[1]
-    furthest = out_width * op.stride[1] * channels + window + channels + 2 * shape.word_bytes
-    return -op.padding[1] * channels - 1, max(furthest, width * channels)
+def _reach(walk: Walk) -> tuple[int, int]:
+    """Least and greatest byte position within a line that the fetch unit computes."""
+    segment, fields = walk.segment, walk.fields()
+    _, width, channels = segment.source.shape
+    pixels = fields["x_step"] * (fields["out_width"] + 2)
+    window = fields["run_step"] * (walk.runs_x + 1) + fields["phase_step"] * (walk.phases + 1)
+    channel_end = channels + fields["group_step"] + (walk.blocks + 2) * walk.shape.word_bytes
+    run = walk.words * walk.shape.word_bytes
+    furthest = pixels + window + channel_end + run
+    return -segment.padding[1] * channels - 1, max(furthest, width * channels)
 
 
-def _bank_depth(memory: MemoryMap, shape: ArrayShape) -> int:
-    return -(-memory.size // shape.word_bytes)
+def _used_bytes(works: list[_Work], shape: ArrayShape, memory: MemoryMap) -> int:
+    """Bytes of activation memory: feature maps, and the weights that are copied from it."""
+    words = sum(work.copy_words(shape) for work in works) if shape.column_bytes else 0
+    return memory.size + words * shape.word_bytes
 
 
-def _address_bits(memory: MemoryMap, shape: ArrayShape) -> int:
-    return max(1, ceil_log2(_bank_depth(memory, shape))) + exact_log2(shape.word_bytes)
+def _address_bits(works: list[_Work], shape: ArrayShape, memory: MemoryMap) -> int:
+    depth = -(-_used_bytes(works, shape, memory) // shape.word_bytes)
+    return max(1, ceil_log2(depth)) + exact_log2(shape.word_bytes)
 
 
-def _line_reach(program: Program, ops: list[Op]) -> tuple[int, int]:
+def _line_reach(walk: Walk) -> tuple[int, int]:
     """Least and greatest line number that the fetch unit computes."""
-    least, greatest = 0, 0
-    for op in ops:
-        assert isinstance(op, Conv | MaxPool | AveragePool)
-        height = program.tensor(op.input).shape[0]
-        lines = program.tensor(op.output).shape[0]
-        dilation = op.dilation[0] if isinstance(op, Conv) else 1
-        furthest = (lines + 1) * op.stride[0] + dilation * op.kernel[0]
-        least = min(least, -op.padding[0])
-        greatest = max(greatest, furthest, height)
-    return least, greatest
+    segment, fields = walk.segment, walk.fields()
+    height = segment.source.shape[0]
+    lines = (height + sum(segment.padding[::2])) // segment.stride[0] + 2
+    furthest = lines * segment.stride[0] + fields["y_run_step"] * walk.runs_y
+    return -segment.padding[0], max(furthest, height)

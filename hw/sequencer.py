@@ -19,11 +19,13 @@ class Sequencer(wiring.Component):
     """Loads the header after reset, then runs all layers for every frame.
 
     The program ROM holds the header descriptor and one descriptor a layer. A descriptor is shifted
-    in word by word, then ``start`` begins the layer; ``layer_done`` ends it.
+    in word by word, then the layer's weights are copied where the columns do not hold those of all
+    layers; ``start`` begins the layer, ``layer_done`` ends it.
 
     Latency: ``start`` comes ``descriptor_words + LOAD_OVERHEAD`` cycles after the frame or the
-    layer before. Flow control: a frame begins when ``frame_ready`` is high and then runs to its
-    end; ``busy`` is low for at least one cycle between frames.
+    layer before; where weights are copied, ``weight_copier.LATENCY`` and their words later. Flow
+    control: a frame begins when ``frame_ready`` is high and then runs to its end; ``busy`` is low
+    for at least one cycle between frames.
 
     Parameters:
         config: the array's configuration.
@@ -34,6 +36,7 @@ class Sequencer(wiring.Component):
         layer: the descriptor of the running layer.
         index: number of the running layer.
         prepare: the descriptor is complete; addresses can be computed.
+        copy_done: the layer's weights are in the columns.
         start: the layer begins.
         layer_done: the layer's last word is written.
         frame_ready: an input frame is complete and an output buffer is free.
@@ -51,6 +54,7 @@ class Sequencer(wiring.Component):
                 "layer": Out(descriptor_layout(config.fields)),
                 "index": Out(8),
                 "prepare": Out(1),
+                "copy_done": In(1),
                 "start": Out(1),
                 "layer_done": In(1),
                 "frame_ready": In(1),
@@ -109,6 +113,13 @@ class Sequencer(wiring.Component):
             with m.State("PREPARE"):
                 m.d.comb += [self.busy.eq(1), self.prepare.eq(1)]
                 m.next = "START"
+                if self.config.copies_weights:
+                    with m.If(self.layer.copy_words != 0):
+                        m.next = "COPY"
+            with m.State("COPY"):
+                m.d.comb += [self.busy.eq(1)]
+                with m.If(self.copy_done):
+                    m.next = "START"
             with m.State("START"):
                 m.d.comb += [self.busy.eq(1), self.start.eq(1)]
                 m.next = "RUN"

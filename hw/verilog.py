@@ -4,7 +4,7 @@ import re
 
 from amaranth.back import rtlil
 
-from shiftwork.hw.core import Core
+from shiftwork.hw.core import FLASH_PORTS, Core
 
 TOP = "shiftwork_core"
 RTLIL_FILE = "core.il"
@@ -50,6 +50,8 @@ def to_rtlil(core: Core) -> str:
         "trace_data": core.trace_data,
         "trace_mask": core.trace_mask,
     }
+    if core.array_config.payload_bytes:
+        ports |= {name: getattr(core, name) for name in FLASH_PORTS}
     named = {name: (signal, None) for name, signal in ports.items()}
     return rtlil.convert(core, name=TOP, ports=named, emit_src=False)
 

@@ -1,116 +1,118 @@
-"""Integer weights, biases and shifts of one Conv of the float graph."""
+"""The dot products of one layer as rows of integers: weights, biases and accumulators."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from shiftwork.errors import ModelError
 from shiftwork.quant.graph import Conv
-from shiftwork.quant.program import MAX_ACCUMULATOR_BITS, Tensor
-from shiftwork.quant.scales import FloatArray, IntegerArray, Method, to_integers, weight_exponents
+from shiftwork.quant.program import Tensor
+from shiftwork.quant.scales import FloatArray, IntegerArray, to_integers
 
 PREFERRED_ACCUMULATOR_BITS = 24
-PREFERENCE_STEPS = 2
 USEFUL_SHIFT = 15
+MAX_RESIDUAL_SHIFT = 11
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rows:
-    """The dot products of a Conv, one row an output channel, over the integers of its input.
+    """The dot products of a layer, one row an output channel, over the integers of its inputs.
 
-    ``real = sum(weights * (q - zero_point)) * 2**-f + bias``, ``f`` the input's exponent: the
-    input's gain is part of the weights.
+    ``real = sum(weights * (q - zero_points)) + bias``: scales and gains of the inputs are part of
+    the weights, so that a row's exponent is that of its accumulator. Several dot products that are
+    added up are one, over the columns of all.
 
     Attributes:
-        name: of the Conv.
-        weights: ``[O, K]``.
-        bias: ``[O]``.
-        source: the input tensor.
+        name: of the layer.
+        weights: ``[O, K]``, reals a step of the input.
+        bias: ``[O]``, reals.
+        lows, highs, zero_points: ``[K]``, of the integers that the columns read.
+        residuals: the tensors that are added.
     """
 
     name: str
     weights: FloatArray
     bias: FloatArray
-    source: Tensor
+    lows: FloatArray
+    highs: FloatArray
+    zero_points: FloatArray
+    residuals: tuple[Tensor, ...] = ()
 
     @classmethod
-    def of(cls, node: Conv, source: Tensor) -> "Rows":
-        """The rows of ``node`` when it reads ``source``."""
-        weights = node.weights.reshape(len(node.weights), -1).astype(np.float64) * source.gain
+    def of(
+        cls, convs: tuple[Conv, ...], sources: tuple[Tensor, ...], residuals: tuple[Tensor, ...]
+    ) -> "Rows":
+        """The rows of ``convs``, which read ``sources``, and of what is added to them."""
+        weights, lows, highs, zero_points = [], [], [], []
+        for conv, source in zip(convs, sources, strict=True):
+            rows = conv.weights.reshape(len(conv.weights), -1).astype(np.float64)
+            step = source.gain * 2.0**-source.exponent
+            columns = np.ones(rows.shape[1])
+            weights.append(rows * step)
+            lows.append(columns * min(source.lo, source.zero_point))
+            highs.append(columns * max(source.hi, source.zero_point))
+            zero_points.append(columns * source.zero_point)
         return cls(
-            name=node.name, weights=weights, bias=node.bias.astype(np.float64), source=source
+            name=convs[0].name,
+            weights=np.concatenate(weights, axis=1),
+            bias=np.sum([conv.bias.astype(np.float64) for conv in convs], axis=0),
+            lows=np.concatenate(lows),
+            highs=np.concatenate(highs),
+            zero_points=np.concatenate(zero_points),
+            residuals=residuals,
         )
 
-    def integer_weights(self, exponents: IntegerArray) -> FloatArray:
-        """``[O, K]`` in -128..127, at one exponent a row."""
-        return to_integers(self.weights, exponents[:, None], -128, 127)
+    @property
+    def least_exponent(self) -> float:
+        """The least exponent at which every residual is a shift to the left."""
+        return max((tensor.exponent for tensor in self.residuals), default=-np.inf)
 
-    def integer_bias(self, exponents: IntegerArray, bias: FloatArray | None = None) -> FloatArray:
-        """``[O]`` at the accumulator's exponent; the input's zero point is absorbed."""
+    def greatest_exponent(self, output_exponent: int | None) -> float:
+        """The greatest exponent of use: for the output's shift, and for those of residuals."""
+        limits = [tensor.exponent + MAX_RESIDUAL_SHIFT for tensor in self.residuals]
+        if output_exponent is not None:
+            limits.append(output_exponent + USEFUL_SHIFT)
+        return min(limits, default=np.inf)
+
+    def integer_bias(
+        self, exponents: IntegerArray, weights: FloatArray, bias: FloatArray | None = None
+    ) -> FloatArray:
+        """``[O]`` at the accumulators' exponents; the zero points of the inputs are absorbed."""
         real = self.bias if bias is None else bias
-        rounded = to_integers(real, exponents + self.source.exponent, -np.inf, np.inf)
-        return rounded - self.source.zero_point * self.integer_weights(exponents).sum(axis=1)
+        return to_integers(real, exponents, -np.inf, np.inf) - weights @ self.zero_points
 
     def reach(
-        self, exponents: IntegerArray, bias: FloatArray, output_exponent: int | None
+        self,
+        exponents: IntegerArray,
+        weights: FloatArray,
+        bias: FloatArray,
+        output_exponent: int | None,
     ) -> FloatArray:
         """``[O]``: what ``2**(bits - 1)`` must be at least, so that the accumulator fits.
 
         It covers every input, and the rounding constant of the shift to ``output_exponent``.
         """
-        weights = self.integer_weights(exponents)
-        lo = min(self.source.lo, self.source.zero_point)
-        hi = max(self.source.hi, self.source.zero_point)
-        positive, negative = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-        greatest = bias + positive * hi + negative * lo
-        least = bias + positive * lo + negative * hi
+        positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
+        greatest = bias + positive @ self.highs + negative @ self.lows
+        least = bias + positive @ self.lows + negative @ self.highs
+        for tensor in self.residuals:
+            step = np.exp2(exponents - float(tensor.exponent))
+            greatest, least = greatest + tensor.hi * step, least + tensor.lo * step
         if output_exponent is not None:
-            shift = np.maximum(exponents + self.source.exponent - output_exponent, 0)
+            shift = np.maximum(exponents - output_exponent, 0)
             greatest = greatest + np.floor(np.exp2(shift - 1.0))
         return np.maximum(greatest + 1, -least)
 
     def corrected_bias(
-        self, exponents: IntegerArray, error: FloatArray, output_exponent: int | None
+        self,
+        exponents: IntegerArray,
+        weights: FloatArray,
+        error: FloatArray,
+        output_exponent: int | None,
     ) -> FloatArray:
         """:meth:`integer_bias` plus ``error[O]``, as far as the accumulator gets no wider."""
-        plain = self.integer_bias(exponents)
-        corrected = self.integer_bias(exponents, self.bias + error)
-        reach = self.reach(exponents, plain, output_exponent).max()
+        plain = self.integer_bias(exponents, weights)
+        corrected = self.integer_bias(exponents, weights, self.bias + error)
+        reach = self.reach(exponents, weights, plain, output_exponent).max()
         room = 2.0 ** max(PREFERRED_ACCUMULATOR_BITS - 1, np.ceil(np.log2(reach)))
-        return np.where(self.reach(exponents, corrected, output_exponent) <= room, corrected, plain)
-
-
-def row_exponents(
-    rows: Rows, output_exponent: int | None, *, method: Method, per_row: bool
-) -> IntegerArray:
-    """The weight exponent of each row.
-
-    The accumulator stays within 24 bits if that costs at most two bits of weight, else within 32.
-    With an output exponent, no shift is larger than what 24 bits can make use of.
-
-    Raises:
-        ModelError: if even 32 bits are too few.
-    """
-    exponents = weight_exponents(rows.weights, method, per_row=per_row)
-    if output_exponent is not None:
-        most = output_exponent - rows.source.exponent + USEFUL_SHIFT
-        exponents = np.minimum(exponents, most)
-    fitted = _fitted(rows, exponents, output_exponent)
-    return fitted if per_row else np.full_like(fitted, fitted.min())
-
-
-def _fitted(rows: Rows, exponents: IntegerArray, output_exponent: int | None) -> IntegerArray:
-    """``exponents``, lowered where the accumulator would be too wide."""
-    limits = ((PREFERRED_ACCUMULATOR_BITS, PREFERENCE_STEPS), (MAX_ACCUMULATOR_BITS, 256))
-    for bits, steps in limits:
-        trial = exponents.copy()
-        for _ in range(steps + 1):
-            reach = rows.reach(trial, rows.integer_bias(trial), output_exponent)
-            too_wide = reach > 2.0 ** (bits - 1)
-            if not too_wide.any():
-                return trial
-            trial[too_wide] -= 1
-    raise ModelError(
-        f"node '{rows.name}' has a bias of {np.abs(rows.bias).max():.3g}, which no 32-bit "
-        "accumulator holds beside its weights; retrain it with smaller biases"
-    )
+        fits = self.reach(exponents, weights, corrected, output_exponent) <= room
+        return np.where(fits, corrected, plain)

@@ -171,6 +171,22 @@ class Reshape(Node):
     """A new shape for the same NHWC sequence of elements; no data move."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The integers that the source model stores a value in: ``x = (q - zero_point) * scale``.
+
+    Attributes:
+        scale: positive real units of one step; one for the whole value.
+        zero_point: the integer that stands for 0.
+        lo, hi: the smallest and the largest integer, as of their type: -128 and 127 for int8.
+    """
+
+    scale: float
+    zero_point: int
+    lo: int
+    hi: int
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Graph:
     """A chain or DAG of nodes in execution order.
@@ -182,6 +198,10 @@ class Graph:
         nodes: in execution order.
         input_layout, output_layout: how the source model orders these two.
         dropped: ops at the end that are left to the host, such as ``Softmax``.
+        source: where the model comes from: format, file, checksum and the like.
+        grids: by value, the integers that the source model rounds it to, where it is a quantized
+            one; a value that it rounds several times has the first grid. The graph itself
+            computes in real numbers, without rounding, whether there are grids or not.
     """
 
     name: str
@@ -193,6 +213,7 @@ class Graph:
     output_layout: Layout
     dropped: tuple[str, ...] = ()
     source: dict[str, str] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
 
     def consumers(self, value: str) -> list[Node]:
         """The nodes that read ``value``."""

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from shiftwork.errors import ModelError
-from shiftwork.quant.graph import Graph, Layout, Node, Reshape, Shape
+from shiftwork.quant.graph import Graph, Grid, Layout, Node, Padding, Reshape, Shape
 from shiftwork.quant.onnx_file import OnnxInput, OnnxNode
 from shiftwork.quant.onnx_views import Indices, View, batched, is_batched
+from shiftwork.quant.source_checks import check_size, known_bounds
 
-MAX_ELEMENTS = 1 << 22
 CHANNELS_LAST_OF_NCHW = (1, 2, 0)
+NO_PADDING: Padding = (0, 0, 0, 0)
+PADDING_OPS = frozenset({"AveragePool", "Conv", "DequantizeLinear", "MaxPool", "QuantizeLinear"})
 
 
 class LayoutError(ModelError):
@@ -20,7 +22,9 @@ class LayoutError(ModelError):
 class GraphBuilder:
     """The graph so far, and a view of it for every ONNX tensor.
 
-    The order of the input's elements is left open until the first layer reads it.
+    The order of the input's elements is left open until the first layer reads it. ``paddings`` are
+    borders of zeros around a tensor, which the next layer has to add, and ``grids`` the integers
+    that a value is rounded to; the first are those that it is made in.
 
     Args:
         source: the ONNX model's input.
@@ -34,6 +38,8 @@ class GraphBuilder:
         self.shapes: dict[str, Shape] = {}
         self.nodes: list[Node] = []
         self.views: dict[str, View] = {}
+        self.paddings: dict[str, Padding] = {}
+        self.grids: dict[str, list[Grid]] = {}
         self._source = source
         self._channels_last = channels_last
         self._input_layout: Layout | None = None
@@ -46,6 +52,11 @@ class GraphBuilder:
         """The tensor ``name`` that ``node`` reads."""
         if name not in self.views:
             raise node.error(f"reads '{name}', which is not an output that is supported")
+        if name in self.paddings and node.op not in PADDING_OPS:
+            raise node.error(
+                f"reads '{name}' after a Pad; padding is supported only right before a "
+                "convolution or pooling, which does it"
+            )
         return self.views[name]
 
     def sample(self, node: OnnxNode, name: str) -> Indices:
@@ -98,6 +109,33 @@ class GraphBuilder:
         self.shapes[layer.output] = shape
         self.views[name] = view
 
+    def same_order(self, node: OnnxNode, first: str, second: str) -> tuple[str, str]:
+        """The values that hold two tensors, in one shape and with their elements in one order.
+
+        Raises:
+            LayoutError: if that needs a data move.
+        """
+        view, other = self.elementwise(node, first), self.elementwise(node, second)
+        if view.order.shape != other.order.shape:
+            raise node.error(
+                f"adds tensors of the shapes {list(view.order.shape)} and "
+                f"{list(other.order.shape)}; two feature maps must be of the same shape"
+            )
+        if not np.array_equal(view.order, other.order):
+            raise LayoutError(
+                f"node '{node.name}' ({node.op}) reads '{first}' and '{second}', whose elements "
+                "lie in different orders; reshapes and transposes must treat both alike"
+            )
+        return view.value, self._reshape(second, self.shapes[view.value])
+
+    def bounds(self, value: str) -> tuple[float, float]:
+        """A range that ``value`` is known to keep."""
+        return known_bounds(self.nodes, value)
+
+    def is_input(self, value: str) -> bool:
+        """Whether ``value`` is the network's input."""
+        return value == self._source.name
+
     def finish(
         self, name: str, output: str, dropped: tuple[str, ...], source: dict[str, str]
     ) -> Graph:
@@ -106,6 +144,8 @@ class GraphBuilder:
             raise ModelError("the model holds no layer between its input and its output")
         if output not in self.views:
             raise ModelError(f"the output '{output}' does not depend on the input")
+        if output in self.paddings:
+            raise ModelError(f"the output '{output}' is that of a Pad; leave it to the host")
         view = self.views[output]
         order = view.order[0] if is_batched(view.order, self.batch) else view.order
         if order is view.order and self.batch != 1:
@@ -123,6 +163,7 @@ class GraphBuilder:
             output_layout=Layout(order.shape, np.argsort(order.ravel())),
             dropped=dropped,
             source=source,
+            grids={value: grids[0] for value, grids in self.grids.items()},
         )
         graph.verify()
         return graph
@@ -164,17 +205,6 @@ class GraphBuilder:
             self.shapes[output] = shape
             self._reshaped[value, shape] = output
         return self._reshaped[value, shape]
-
-
-def check_size(shape: Sequence[int], what: str) -> int:
-    """The number of elements of ``shape``; an error if that is too many for any device."""
-    size = int(np.prod([int(dim) for dim in shape], dtype=object))
-    if size > MAX_ELEMENTS:
-        raise ModelError(
-            f"{what} has the shape {[int(dim) for dim in shape]}; a feature map may have "
-            f"{MAX_ELEMENTS} elements at most"
-        )
-    return size
 
 
 def _flat(sample: Indices) -> Indices:

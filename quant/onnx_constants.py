@@ -7,9 +7,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
-from shiftwork.quant.onnx_file import OnnxModel, OnnxNode, one_line
+from shiftwork.quant.onnx_file import OnnxModel, OnnxNode
+from shiftwork.quant.source_checks import one_line
 
 MAX_FOLDED_ELEMENTS = 1 << 25
+# The reference evaluator has no older versions of these, which mean the same.
+OLDEST_EVALUATED = {"DequantizeLinear": 19, "QuantizeLinear": 19}
 RANDOM_OPS = frozenset(
     {
         "Bernoulli",
@@ -66,9 +69,8 @@ class Constants:
             [onnx.helper.make_empty_tensor_value_info(name) for name in outputs],
             [onnx.numpy_helper.from_array(self[name], name) for name in set(node.inputs) if name],
         )
-        model = onnx.helper.make_model(
-            graph, opset_imports=[onnx.helper.make_opsetid("", self._opset)]
-        )
+        opset = max(self._opset, OLDEST_EVALUATED.get(node.op, 0))
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)])
         self._reserve(node, model)
         try:
             with np.errstate(all="ignore"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant.graph import FloatArray, Node, Shape
+from shiftwork.quant.graph import Node, Shape
 from shiftwork.quant.onnx_builder import GraphBuilder
 from shiftwork.quant.onnx_constants import Constants
 from shiftwork.quant.onnx_file import OnnxNode
@@ -52,12 +52,6 @@ class Importer:
 
 
 Handler = Callable[[OnnxNode, Importer], None]
-
-
-def as_float32(array: NDArray[Any]) -> FloatArray:
-    """Values beyond float32 become infinite, which the graph's own check reports by name."""
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def nchw(shape: Shape) -> Indices:

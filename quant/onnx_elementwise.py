@@ -3,16 +3,28 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant.graph import Affine, Clip, FloatArray, Shape
-from shiftwork.quant.onnx_context import Handler, Importer, as_float32
+from shiftwork.quant.graph import Add, Affine, Clip, FloatArray, Shape
+from shiftwork.quant.onnx_context import Handler, Importer
 from shiftwork.quant.onnx_file import OnnxNode
 from shiftwork.quant.onnx_views import Indices, View
+from shiftwork.quant.source_checks import as_float32
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
+def _add(node: OnnxNode, importer: Importer) -> None:
+    if any(name in importer.constants for name in node.inputs):
+        _add_constant(node, importer)
+        return
+    builder, (first, second) = importer.builder, node.inputs
+    value, other = builder.same_order(node, first, second)
+    layer = Add(name=node.name, input=value, other=other, output=node.outputs[0])
+    view = View(layer.output, builder.view(node, first).order)
+    builder.add(layer, builder.shapes[value], view, layer.output)
+
+
 def _add_constant(node: OnnxNode, importer: Importer) -> None:
-    data, constant = _operands(node, importer, "adds two feature maps; only constants can be added")
+    data, constant = _operands(node, importer, "adds two feature maps")
     _affine(node, importer, data, np.float64(1), constant)
 
 
@@ -157,7 +169,7 @@ def _bounded(node: OnnxNode, importer: Importer, lo: float, hi: float) -> None:
 
 
 ELEMENTWISE: dict[str, Handler] = {
-    "Add": _add_constant,
+    "Add": _add,
     "BatchNormalization": _batch_normalization,
     "Clip": _clip,
     "Div": _divide,

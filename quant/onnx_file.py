@@ -9,9 +9,9 @@ import onnx
 from onnx import external_data_helper
 
 from shiftwork.errors import ModelError
+from shiftwork.quant.source_checks import one_line, read_bytes
 
 OLDEST_OPSET = 7
-MAX_FILE_BYTES = (1 << 31) - 1
 FLOAT_TYPES = frozenset(
     {
         onnx.TensorProto.FLOAT,
@@ -72,14 +72,6 @@ class OnnxModel:
     source: dict[str, str]
 
 
-def one_line(error: BaseException) -> str:
-    """The text of a foreign exception, in one line of bounded length."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, KeyError):
-        text = f"unknown entry {text}"
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
 def read(path: Path) -> OnnxModel:
     """Reads and checks ``path``.
 
@@ -87,7 +79,7 @@ def read(path: Path) -> OnnxModel:
         ModelError: if it is no valid ONNX file, or has an opset, inputs or outputs that are not
             supported.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path, "an ONNX file")
     proto = _parse(path, data)
     _check_opset(path, proto)
     _check_graph(path, proto)
@@ -112,23 +104,9 @@ def read(path: Path) -> OnnxModel:
     )
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ModelError(f"{path} is a directory; an ONNX file is needed")
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"{path} has {size} bytes; an ONNX file has at most {MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {one_line(error)}") from error
-
-
 def _parse(path: Path, data: bytes) -> Any:
     if data[4:8] == b"TFL3":
-        raise ModelError(f"{path} is a TFLite file; only ONNX models can be read")
+        raise ModelError(f"{path} is a TFLite file, not an ONNX model")
     try:
         proto = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's DecodeError, whose module depends on its version

@@ -12,8 +12,9 @@ from shiftwork.quant.graph import Graph
 from shiftwork.quant.onnx_builder import GraphBuilder, LayoutError
 from shiftwork.quant.onnx_constants import Constants
 from shiftwork.quant.onnx_context import Importer
-from shiftwork.quant.onnx_file import OnnxModel, OnnxNode, one_line, read
+from shiftwork.quant.onnx_file import OnnxModel, OnnxNode, read
 from shiftwork.quant.onnx_ops import HOST_OPS, MOVE_OPS, import_node
+from shiftwork.quant.source_checks import one_line
 
 
 def load(path: str | Path) -> Graph:
@@ -108,7 +109,8 @@ def _needed(nodes: Iterable[OnnxNode], output: str) -> tuple[OnnxNode, ...]:
 
 def _check_cast_first(nodes: Iterable[OnnxNode], name: str) -> None:
     for node in nodes:
-        if name in node.inputs and node.op not in ("Cast", "Shape"):
+        if name in node.inputs and node.op not in ("Cast", "DequantizeLinear", "Shape"):
             raise node.error(
-                f"works on the integer input '{name}'; only float networks are supported"
+                f"works on the integer input '{name}'; it must be cast to float or dequantized "
+                "first"
             )

@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant.graph import Conv
-from shiftwork.quant.onnx_builder import CHANNELS_LAST_OF_NCHW, check_size
-from shiftwork.quant.onnx_context import Handler, Importer, append, as_float32, feature_map, nchw
+from shiftwork.quant.onnx_builder import CHANNELS_LAST_OF_NCHW, NO_PADDING
+from shiftwork.quant.onnx_context import Handler, Importer, append, feature_map, nchw
 from shiftwork.quant.onnx_file import OnnxNode
 from shiftwork.quant.onnx_window import read_window
+from shiftwork.quant.source_checks import as_float32, check_size
 
 
 def _conv(node: OnnxNode, importer: Importer) -> None:
@@ -19,21 +20,19 @@ def _conv(node: OnnxNode, importer: Importer) -> None:
         )
     sample = feature_map(node, importer)
     group = node.attributes.get("group", 1)
-    if group != 1:
-        kind = "depthwise" if group == sample.shape[0] else "grouped"
+    if weights.shape[1] * group != sample.shape[0]:
         raise node.error(
-            f"is a {kind} convolution (group {group}, {sample.shape[0]} input channels); only "
-            "group 1, where each output sees all input channels, is supported"
+            f"has weights for {weights.shape[1]} input channels in {group} group(s), but its "
+            f"input has {sample.shape[0]}"
         )
-    if weights.shape[1] != sample.shape[0]:
-        raise node.error(
-            f"has weights for {weights.shape[1]} input channels, but its input has "
-            f"{sample.shape[0]}"
-        )
+    if len(weights) % group:
+        raise node.error(f"has {len(weights)} output channels, which {group} groups do not divide")
     bias = _bias(node, importer, len(weights))
     value = importer.builder.arrange(node, node.input(0), CHANNELS_LAST_OF_NCHW)
     shape = importer.builder.shapes[value]
-    window = read_window(node, shape, (weights.shape[2], weights.shape[3]))
+    border = importer.builder.paddings.get(node.input(0), NO_PADDING)
+    kernel = (weights.shape[2], weights.shape[3])
+    window = read_window(node, shape, kernel, border=border)
     target = window.output(shape, len(weights))
     check_size(target, f"the output of node '{node.name}' ({node.op})")
     layer = Conv(
@@ -45,6 +44,7 @@ def _conv(node: OnnxNode, importer: Importer) -> None:
         stride=window.stride,
         padding=window.padding,
         dilation=window.dilation,
+        groups=group,
     )
     append(node, importer, layer, target, nchw(target))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from shiftwork.quant import onnx_views as views
-from shiftwork.quant.onnx_context import Handler, Importer
+from shiftwork.quant.onnx_context import Handler, Importer, feature_map
 from shiftwork.quant.onnx_file import FLOAT_TYPES, OnnxNode
 from shiftwork.quant.onnx_views import Indices, View
 
@@ -75,6 +75,39 @@ def _shape(node: OnnxNode, importer: Importer) -> None:
     importer.constants[node.outputs[0]] = np.array(shape[start:end], np.int64)
 
 
+def _pad(node: OnnxNode, importer: Importer) -> None:
+    """Leaves the border to the convolution or pooling that must follow."""
+    mode = node.attributes.get("mode", "constant")
+    if mode != "constant":
+        raise node.error(f"has the mode {mode}; only constant, with zeros, is supported")
+    rank = feature_map(node, importer).ndim + 1
+    axes = list(importer.integers(node, "axes", 3) or range(rank))
+    pads = importer.integers(node, "pads", 1) or ()
+    if len(pads) != 2 * len(axes) or min(pads) < 0:
+        raise node.error(
+            f"has pads {list(pads)} for {len(axes)} axes; two numbers of 0 or more are needed for "
+            "each"
+        )
+    if _pad_value(node, importer):
+        raise node.error("pads with another number than 0; only zeros are supported")
+    border = {axis % rank: pads[place :: len(axes)] for place, axis in enumerate(axes)}
+    if any(any(widths) for axis, widths in border.items() if axis < 2):
+        raise node.error(
+            f"has pads {list(pads)}; only the height and width of (batch, channels, height, width) "
+            "can be padded"
+        )
+    (top, bottom), (left, right) = border.get(2, (0, 0)), border.get(3, (0, 0))
+    _identity(node, importer)
+    if any(pads):
+        importer.builder.paddings[node.outputs[0]] = (top, left, bottom, right)
+
+
+def _pad_value(node: OnnxNode, importer: Importer) -> float:
+    if node.input(2):
+        return float(np.sum(np.abs(importer.float_constant(node, 2, "constant_value"))))
+    return float(node.attributes.get("value", 0.0))
+
+
 MOVES: dict[str, Handler] = {
     "Cast": _cast,
     "Dropout": _dropout,
@@ -85,4 +118,4 @@ MOVES: dict[str, Handler] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
-SHAPES: dict[str, Handler] = {"Shape": _shape}
+SHAPES: dict[str, Handler] = {"Pad": _pad, "Shape": _shape}

@@ -3,10 +3,10 @@
 import numpy as np
 
 from shiftwork.quant.graph import AveragePool, MaxPool, Node, Pair
-from shiftwork.quant.onnx_builder import CHANNELS_LAST_OF_NCHW
+from shiftwork.quant.onnx_builder import CHANNELS_LAST_OF_NCHW, NO_PADDING
 from shiftwork.quant.onnx_context import Handler, Importer, append, feature_map, nchw
 from shiftwork.quant.onnx_file import OnnxNode
-from shiftwork.quant.onnx_window import read_window
+from shiftwork.quant.onnx_window import Window, read_window
 
 
 def _max_pool(node: OnnxNode, importer: Importer) -> None:
@@ -21,18 +21,20 @@ def _pool(node: OnnxNode, importer: Importer, *, average: bool) -> None:
     feature_map(node, importer)
     value = importer.builder.arrange(node, node.input(0), CHANNELS_LAST_OF_NCHW)
     shape = importer.builder.shapes[value]
-    window = read_window(node, shape)
+    border = importer.builder.paddings.get(node.input(0), NO_PADDING)
+    window = read_window(node, shape, border=border)
     if window.dilation != (1, 1):
         raise node.error(f"has dilations {list(window.dilation)}; only [1, 1] is supported")
     rows, columns = window.kernel
-    top, left, bottom, right = window.padding
+    top, left, bottom, right = own = window.own
     if max(top, bottom) >= rows or max(left, right) >= columns:
         raise node.error(
-            f"has pads {list(window.padding)}; they must be smaller than its kernel "
-            f"{list(window.kernel)}"
+            f"has pads {list(own)}; they must be smaller than its kernel {list(window.kernel)}"
         )
     target = window.output(shape, shape[2])
     if not average:
+        if any(border):
+            _check_maximum_border(node, importer, value, window)
         layer: Node = MaxPool(
             name=node.name,
             input=value,
@@ -42,12 +44,16 @@ def _pool(node: OnnxNode, importer: Importer, *, average: bool) -> None:
             padding=window.padding,
         )
     else:
-        include = bool(node.attributes.get("count_include_pad", 0)) and any(window.padding)
-        declared = (top, left, bottom - window.overhang[0], right - window.overhang[1])
-        if include and any(window.overhang) and any(declared):
+        include = bool(node.attributes.get("count_include_pad", 0)) and any(own)
+        if (include or any(border)) and any(window.overhang):
             raise node.error(
                 "combines ceil_mode, pads and count_include_pad so that windows differ in what "
                 "they divide by; leave one of the three out"
+            )
+        if any(border) and any(own) and not include:
+            raise node.error(
+                "averages with pads that do not count over a Pad, whose zeros do; set "
+                "count_include_pad, or leave one of the two out"
             )
         layer = AveragePool(
             name=node.name,
@@ -56,9 +62,24 @@ def _pool(node: OnnxNode, importer: Importer, *, average: bool) -> None:
             kernel=window.kernel,
             stride=window.stride,
             padding=window.padding,
-            count_include_pad=include and any(declared),
+            count_include_pad=include or any(border),
         )
     append(node, importer, layer, target, nchw(target))
+
+
+def _check_maximum_border(node: OnnxNode, importer: Importer, value: str, window: Window) -> None:
+    """Zeros around a maximum pool are no different from its own border if nothing is below 0."""
+    if importer.builder.bounds(value)[0] < 0:
+        raise node.error(
+            "takes the maximum over a Pad, whose zeros may win over negative elements; put a Relu "
+            "in front of the Pad, or use the pads of the MaxPool itself"
+        )
+    top, left, bottom, right = window.padding
+    if max(top, bottom) >= window.kernel[0] or max(left, right) >= window.kernel[1]:
+        raise node.error(
+            f"has pads {list(window.padding)}, together with the Pad before it; they must be "
+            f"smaller than its kernel {list(window.kernel)}"
+        )
 
 
 def _global_average_pool(node: OnnxNode, importer: Importer) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from shiftwork.quant.graph import Padding, Pair, Shape, output_shape
-from shiftwork.quant.onnx_builder import check_size
 from shiftwork.quant.onnx_file import OnnxNode
+from shiftwork.quant.source_checks import check_size
 
 LARGEST = (1 << 31) - 1
 
@@ -16,6 +16,7 @@ class Window:
     Attributes:
         overhang: rows and columns of the padding at the bottom and right that only ``ceil_mode``
             adds; they are part of ``padding``.
+        own: the part of ``padding`` that the node's own attributes ask for.
     """
 
     kernel: Pair
@@ -23,17 +24,25 @@ class Window:
     padding: Padding
     dilation: Pair
     overhang: Pair = (0, 0)
+    own: Padding = (0, 0, 0, 0)
 
     def output(self, shape: Shape, channels: int) -> Shape:
         """The shape that the window makes of ``shape``."""
         return output_shape(shape, channels, self.kernel, self.stride, self.padding, self.dilation)
 
 
-def read_window(node: OnnxNode, shape: Shape, kernel: Pair | None = None) -> Window:
+def read_window(
+    node: OnnxNode,
+    shape: Shape,
+    kernel: Pair | None = None,
+    *,
+    border: Padding = (0, 0, 0, 0),
+) -> Window:
     """The window that the attributes of ``node`` describe, over a feature map of ``shape``.
 
     Args:
         kernel: that of the weights, if there are any.
+        border: of a Pad before the node; it becomes part of the window's padding.
 
     Raises:
         ModelError: if the attributes are not those of a two-dimensional window that fits.
@@ -42,8 +51,11 @@ def read_window(node: OnnxNode, shape: Shape, kernel: Pair | None = None) -> Win
     if kernel is not None and size != kernel:
         raise node.error(f"has the kernel_shape {list(size)}, but weights of {list(kernel)}")
     stride, dilation = _pair(node, "strides", (1, 1)), _pair(node, "dilations", (1, 1))
-    padding = _padding(node, shape, size, stride, dilation)
-    window = Window(size, stride, padding, dilation)
+    top, left, bottom, right = border
+    framed = (shape[0] + top + bottom, shape[1] + left + right, shape[2])
+    own = _padding(node, framed, size, stride, dilation)
+    top, left, bottom, right = (outer + inner for outer, inner in zip(own, border, strict=True))
+    window = Window(size, stride, (top, left, bottom, right), dilation, own=own)
     if node.attributes.get("ceil_mode", 0):
         window = _with_overhang(window, shape)
     _check_fits(node, window, shape)
@@ -121,4 +133,5 @@ def _with_overhang(window: Window, shape: Shape) -> Window:
         (top, left, bottom + extra[0], right + extra[1]),
         window.dilation,
         (extra[0], extra[1]),
+        window.own,
     )

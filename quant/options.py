@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from shiftwork.errors import DataError
 from shiftwork.quant.scales import Method
+
+CHOICES = (
+    ("scales", ("mse", "max")),
+    ("activations", ("unsigned", "signed")),
+    ("rounding", ("compensated", "nearest")),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +28,17 @@ class QuantizerOptions:
         accumulators: return the 32-bit accumulators of the last layer if it is a Conv without
             bounds.
         bias_correction: take the mean error that quantization leaves in a channel off its bias.
+        equalization: scale the channels of a tensor toward a common range.
+        range_fill: scale whole tensors so that a power of two suits them.
+        headroom: how much larger than on the calibration samples activations are taken to be; 2
+            for samples that are few, or much alike.
+        rounding: choose the weights of a row together, so that their errors cancel over the
+            calibration inputs (``compensated``), or each on its own (``nearest``).
+        input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
+            if it is to be other than what the source model or the samples say.
 
     Raises:
-        DataError: if an option has an unknown value.
+        DataError: if an option has an unknown or impossible value.
     """
 
     scales: Method = "mse"
@@ -30,9 +46,23 @@ class QuantizerOptions:
     activations: Literal["unsigned", "signed"] = "unsigned"
     accumulators: bool = True
     bias_correction: bool = True
+    equalization: bool = True
+    range_fill: bool = True
+    headroom: float = 1.25
+    rounding: Literal["compensated", "nearest"] = "compensated"
+    input_scale: float | None = None
+    input_zero_point: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("scales", ("mse", "max")), ("activations", ("unsigned", "signed"))):
+        for name, allowed in CHOICES:
             value = getattr(self, name)
             if value not in allowed:
                 raise DataError(f"option {name} must be {' or '.join(allowed)}, not {value!r}")
+        if not 1.0 <= self.headroom < np.inf:
+            raise DataError(f"option headroom must be a finite factor from 1, not {self.headroom}")
+        if self.input_scale is not None and not 0.0 < self.input_scale < np.inf:
+            raise DataError(f"option input_scale must be positive, not {self.input_scale}")
+        if not -128 <= self.input_zero_point <= 127:
+            raise DataError(
+                f"option input_zero_point must be in -128..127, not {self.input_zero_point}"
+            )

@@ -11,12 +11,14 @@ import numpy as np
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.graph import (
+    Add,
     Affine,
     AveragePool,
     Clip,
     Conv,
     FloatArray,
     Graph,
+    Grid,
     MaxPool,
     Node,
     Reshape,
@@ -30,14 +32,15 @@ def simplify(graph: Graph) -> Graph:
     """An equivalent graph without :class:`Affine` nodes and without nodes that do nothing.
 
     An affine node is folded into the convolution before it if that has no other reader, or else
-    into the convolutions after it; one that cannot fold becomes a 1x1 convolution with a diagonal
-    matrix. Clips move in front of maximum pools and reshapes, and successive ones become one.
+    into the convolutions after it; one that cannot fold becomes a depthwise 1x1 convolution. Clips
+    move in front of maximum pools and reshapes, and successive ones become one. A convolution's
+    groups are 1, or its input channels, which are its output channels then.
 
     Raises:
         ModelError: if an affine node that differs from pixel to pixel cannot be folded.
     """
     graph = _without_unread(graph)
-    for rules in (FOLDING, (_to_diagonal,), FOLDING):
+    for rules in (FOLDING, (_to_depthwise,), FOLDING):
         graph = _apply(graph, rules)
     return graph
 
@@ -61,7 +64,7 @@ def _without_unread(graph: Graph) -> Graph:
     read, kept = {graph.output}, []
     for node in reversed(graph.nodes):
         if node.output in read:
-            read.add(node.input)
+            read.update(node.inputs)
             kept.append(node)
     return _rebuilt(graph, kept[::-1])
 
@@ -73,7 +76,16 @@ def _rebuilt(graph: Graph, nodes: Iterable[Node], **changes: object) -> Graph:
     assert isinstance(shapes, dict)
     names = {graph.input, *(node.output for node in nodes)}
     kept = {name: shape for name, shape in shapes.items() if name in names}
-    return graph.with_nodes(nodes, shapes=kept, **changes)
+    grids = changes.pop("grids", graph.grids)
+    assert isinstance(grids, dict)
+    grids = {name: grid for name, grid in grids.items() if name in names}
+    return graph.with_nodes(nodes, shapes=kept, grids=grids, **changes)
+
+
+def _regridded(graph: Graph, value: str, like: str) -> dict[str, Grid]:
+    """The grids, but that ``value``, which becomes another one, has that of ``like``."""
+    grids = {name: grid for name, grid in graph.grids.items() if name != value}
+    return grids | ({value: graph.grids[like]} if like in graph.grids else {})
 
 
 def _replaced(graph: Graph, old: Iterable[Node], new: Iterable[Node], **changes: object) -> Graph:
@@ -90,13 +102,21 @@ def _replaced(graph: Graph, old: Iterable[Node], new: Iterable[Node], **changes:
 
 def _without(graph: Graph, node: Node) -> Graph:
     """Without ``node``; its readers read its input."""
-    nodes = [
-        replace(other, input=node.input) if other.input == node.output else other
-        for other in graph.nodes
-        if other is not node
-    ]
+    nodes = [_reading(other, node.output, node.input) for other in graph.nodes if other is not node]
     output = node.input if graph.output == node.output else graph.output
-    return _rebuilt(graph, nodes, output=output)
+    grids = graph.grids
+    if node.input not in grids:
+        grids = _regridded(graph, node.input, node.output)
+    return _rebuilt(graph, nodes, output=output, grids=grids)
+
+
+def _reading(node: Node, old: str, new: str) -> Node:
+    """``node`` with the value ``new`` wherever it reads ``old``."""
+    if node.input == old:
+        node = replace(node, input=new)
+    if isinstance(node, Add) and node.other == old:
+        node = replace(node, other=new)
+    return node
 
 
 def _sole_producer(graph: Graph, node: Node) -> Node | None:
@@ -138,7 +158,8 @@ def _swap_clip(graph: Graph, node: Node) -> Graph | None:
     first = replace(node, input=previous.input, output=previous.output)
     second = replace(previous, input=first.output, output=node.output)
     shapes = graph.shapes | {first.output: graph.shapes[first.input]}
-    return _replaced(graph, [previous, node], [first, second], shapes=shapes)
+    grids = _regridded(graph, first.output, node.output)
+    return _replaced(graph, [previous, node], [first, second], shapes=shapes, grids=grids)
 
 
 def _merge_affines(graph: Graph, node: Node) -> Graph | None:
@@ -191,13 +212,21 @@ def _takes(conv: Conv, affine: Affine, shape: Shape) -> bool:
 
 def _with_affine_input(conv: Conv, affine: Affine) -> Conv:
     weights = conv.weights.astype(np.float64)
-    bias = conv.bias + (weights * affine.offset).sum(axis=(1, 2, 3))
+    bias = conv.bias + (weights * _per_weight(conv, affine.offset)).sum(axis=(1, 2, 3))
     return replace(
         conv,
         input=affine.input,
-        weights=_as_float32(weights * affine.scale),
+        weights=_as_float32(weights * _per_weight(conv, affine.scale)),
         bias=_as_float32(bias),
     )
+
+
+def _per_weight(conv: Conv, array: FloatArray) -> np.ndarray:
+    """For each weight of ``conv``, the element of ``array`` for the input that it multiplies."""
+    outputs, rows, columns, depth = conv.weights.shape
+    inputs = np.broadcast_to(array, (rows, columns, conv.groups * depth))
+    grouped = np.moveaxis(inputs.reshape(rows, columns, conv.groups, depth), 2, 0)
+    return np.repeat(grouped.astype(np.float64), outputs // conv.groups, axis=0)
 
 
 def _push_through_reshape(graph: Graph, node: Node) -> Graph | None:
@@ -212,10 +241,43 @@ def _push_through_reshape(graph: Graph, node: Node) -> Graph | None:
     )
     second = replace(affine, input=first.output, output=node.output, scale=scale, offset=offset)
     shapes = graph.shapes | {first.output: after}
-    return _replaced(graph, [affine, node], [first, second], shapes=shapes)
+    grids = _regridded(graph, first.output, affine.input)
+    return _replaced(graph, [affine, node], [first, second], shapes=shapes, grids=grids)
 
 
-def _to_diagonal(graph: Graph, node: Node) -> Graph | None:
+def _double(graph: Graph, node: Node) -> Graph | None:
+    """A value that is added to itself is multiplied by two."""
+    if not (isinstance(node, Add) and node.input == node.other):
+        return None
+    two = Affine(
+        name=node.name,
+        input=node.input,
+        output=node.output,
+        scale=np.full(1, 2, np.float32),
+        offset=np.zeros(1, np.float32),
+    )
+    return _replaced(graph, [node], [two])
+
+
+def _to_dense(graph: Graph, node: Node) -> Graph | None:
+    """A grouped convolution that is not depthwise becomes a dense one, with zeros as weights.
+
+    Depthwise means here that there are as many groups as channels, of the input and the output.
+    """
+    if not isinstance(node, Conv) or node.groups == 1:
+        return None
+    outputs, rows, columns, depth = node.weights.shape
+    if depth == 1 and node.groups == outputs:
+        return None
+    groups, per_group = node.groups, outputs // node.groups
+    weights = np.zeros((groups, per_group, rows, columns, groups, depth), np.float32)
+    group = np.arange(groups)
+    weights[group, ..., group, :] = node.weights.reshape(groups, per_group, rows, columns, depth)
+    dense = weights.reshape(outputs, rows, columns, groups * depth)
+    return _replaced(graph, [node], [replace(node, weights=dense, groups=1)])
+
+
+def _to_depthwise(graph: Graph, node: Node) -> Graph | None:
     if not isinstance(node, Affine):
         return None
     if not _per_channel(node):
@@ -231,8 +293,9 @@ def _to_diagonal(graph: Graph, node: Node) -> Graph | None:
         name=node.name,
         input=node.input,
         output=node.output,
-        weights=np.diag(_broadcast(node.scale, shape))[:, None, None, :],
+        weights=_broadcast(node.scale, shape).reshape(-1, 1, 1, 1),
         bias=_broadcast(node.offset, shape),
+        groups=channels,
     )
     return _replaced(graph, [node], [layer])
 
@@ -260,4 +323,6 @@ FOLDING: tuple[Rule, ...] = (
     _fold_into_previous,
     _fold_into_next,
     _push_through_reshape,
+    _double,
+    _to_dense,
 )

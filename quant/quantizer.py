@@ -3,7 +3,7 @@
 ``docs/numerics.md`` gives the rules and the reasons.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -12,20 +12,30 @@ from numpy.typing import NDArray
 from shiftwork.errors import ModelError
 from shiftwork.quant import graph
 from shiftwork.quant.calibration import check_samples
-from shiftwork.quant.chain import canonical
-from shiftwork.quant.graph import Graph, Shape
-from shiftwork.quant.layers import Bounds, Layer, State, bounded, quantize_layer
+from shiftwork.quant.canonical import canonical
+from shiftwork.quant.convolutions import quantize_conv
+from shiftwork.quant.equalization import equalize
+from shiftwork.quant.exact import exact_steps
+from shiftwork.quant.fusion import Layer, bounds_of, layers
+from shiftwork.quant.graph import Graph, Grid
+from shiftwork.quant.input_grid import input_tensor, tensor_of_grid
+from shiftwork.quant.layers import State, bounded, quantize_average, quantize_move
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Program, Tensor
-from shiftwork.quant.scales import half_up
+from shiftwork.quant.program import Op, Program, Tensor
+from shiftwork.quant.range_fill import fill_ranges
 
 __all__ = ["QuantizerOptions", "input_tensor", "quantize"]
 
 MAX_CALIBRATION_SAMPLES = 1000
+Progress = Callable[[str], None]
 
 
 def quantize(
-    source: Graph, calibration: NDArray, options: QuantizerOptions | None = None
+    source: Graph,
+    calibration: NDArray,
+    options: QuantizerOptions | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Program:
     """Quantizes ``source`` to shift-only int8.
 
@@ -34,38 +44,61 @@ def quantize(
         calibration: samples ``[N, ...]`` in the source model's layout and units. Of more than
             1,000, that many are used, evenly spaced.
         options: see :class:`QuantizerOptions`.
+        progress: called with a line of text before each layer.
 
     Raises:
         ModelError: if the network has a form that shift-only arithmetic cannot express.
         DataError: if the calibration samples do not fit the network.
     """
     options = options or QuantizerOptions()
-    chain = canonical(source)
-    layers = list(_layers(chain))
-    if not layers:
+    network = canonical(source)
+    if not layers(network):
         raise ModelError(f"the network '{source.name}' has no layer to compute")
-    samples = chain.input_layout.to_nhwc(
+    samples = network.input_layout.to_nhwc(
         _thinned(check_samples(calibration, name="calibration data")),
-        chain.shapes[chain.input],
+        network.shapes[network.input],
         "calibration data",
     )
-    state = _input_state(chain, samples)
-    tensors, ops = [state.tensor], []
-    for layer in layers:
-        op, state = quantize_layer(layer, state, options)
-        tensors.append(state.tensor)
-        ops.append(op)
+    source_tensor = _input_tensor(network, samples, options)
+    plan = layers(network, rounded=network.grids.keys())
+    steps = exact_steps(network, plan, source_tensor)
+    if steps is None:
+        steps = _chosen_steps(network, samples, source_tensor, options, progress)
     return Program(
         name=source.name,
-        tensors=tuple(tensors),
-        ops=tuple(ops),
-        input=tensors[0].name,
-        output=tensors[-1].name,
-        input_layout=chain.input_layout,
-        output_layout=chain.output_layout,
-        dropped=chain.dropped,
+        tensors=(source_tensor, *(tensor for _, tensor in steps)),
+        ops=tuple(op for op, _ in steps),
+        input=source_tensor.name,
+        output=steps[-1][1].name,
+        input_layout=network.input_layout,
+        output_layout=network.output_layout,
+        dropped=network.dropped,
         info={key: str(value) for key, value in asdict(options).items()},
     )
+
+
+def _chosen_steps(
+    network: Graph,
+    samples: NDArray,
+    source: Tensor,
+    options: QuantizerOptions,
+    progress: Progress | None,
+) -> list[tuple[Op, Tensor]]:
+    """The ops, and what they write, at the scales that suit the samples."""
+    network = _scaled(network, samples, options)
+    real = bounds_of(network, network.input).apply(samples)
+    integer = source.quantize(real).astype(np.float32)
+    states = {source.name: State(tensor=source, real=real, integer=integer)}
+    plan, steps = layers(network), list[tuple[Op, Tensor]]()
+    for number, layer in enumerate(plan):
+        if progress is not None:
+            progress(f"quantizing layer {number + 1} of {len(plan)}: {layer.node.name}")
+        for op, state in _quantize_layer(layer, states, options):
+            states[state.tensor.name] = state
+            steps.append((op, state.tensor))
+        read = {value for later in plan[number + 1 :] for value in later.inputs}
+        states = {name: state for name, state in states.items() if name in read}
+    return steps
 
 
 def _thinned(samples: NDArray) -> NDArray:
@@ -75,47 +108,44 @@ def _thinned(samples: NDArray) -> NDArray:
     return samples[chosen]
 
 
-def _layers(chain: Graph) -> Iterator[Layer]:
-    """Every node but the Clips, which become the bounds of the value before them."""
-    for node in chain.nodes:
-        if not isinstance(node, graph.Clip):
-            bounds = _bounds(chain, node.output)
-            last = bounds.output == chain.output
-            yield Layer(node=node, bounds=bounds, shape=chain.shapes[node.output], last=last)
+def _scaled(network: Graph, samples: NDArray, options: QuantizerOptions) -> Graph:
+    """The network with the scales of its hidden values changed, as far as ``options`` ask."""
+    if options.equalization:
+        network = equalize(network, samples)
+    if options.range_fill:
+        network = fill_ranges(network, samples, options)
+    return network
 
 
-def _bounds(chain: Graph, value: str) -> Bounds:
-    """The bounds of ``value``, by the Clip that reads it."""
-    for node in chain.consumers(value):
-        if isinstance(node, graph.Clip):
-            return Bounds(output=node.output, lo=node.lo, hi=node.hi)
-    return Bounds(output=value)
+def _quantize_layer(
+    layer: Layer, states: dict[str, State], options: QuantizerOptions
+) -> list[tuple[Op, State]]:
+    match layer.node:
+        case graph.Conv():
+            return quantize_conv(layer, states, options)
+        case graph.AveragePool() as node:
+            return [quantize_average(layer, node, states[node.input], options)]
+        case node:
+            return [quantize_move(layer, states[node.input])]
 
 
-def _input_state(chain: Graph, samples: NDArray) -> State:
-    """The network's own input, on the grid of the samples."""
-    bounds = _bounds(chain, chain.input)
-    first = next((n for n in chain.nodes if isinstance(n, graph.Conv | graph.AveragePool)), None)
-    centred = isinstance(first, graph.AveragePool)
-    grid = input_tensor(bounds.output, chain.shapes[chain.input], samples, centred=centred)
-    tensor, real = bounded(grid, bounds), bounds.apply(samples)
-    return State(tensor=tensor, real=real, integer=tensor.quantize(real).astype(np.float32))
+def _input_tensor(network: Graph, samples: NDArray, options: QuantizerOptions) -> Tensor:
+    """The network's own input, on the grid of the options, of the source model, or the samples."""
+    bounds = bounds_of(network, network.input)
+    shape, grid = network.shapes[network.input], network.grids.get(network.input)
+    if options.input_scale is not None:
+        grid = Grid(scale=options.input_scale, zero_point=options.input_zero_point, lo=-128, hi=127)
+    if grid is not None:
+        return bounded(tensor_of_grid(bounds.output, shape, grid), bounds)
+    centred = _averages(network, network.input)
+    return bounded(input_tensor(bounds.output, shape, samples, centred=centred), bounds)
 
 
-def input_tensor(name: str, shape: Shape, samples: NDArray, *, centred: bool = False) -> Tensor:
-    """The integer grid of the network's input.
-
-    Whole numbers inside 0..255 or -128..127 stay as they are. Anything else gets a real scale and
-    a zero point that reach from the least to the greatest sample (and 0); with ``centred`` the
-    zero point is 0, as average pooling needs it.
-    """
-    least, greatest = min(float(samples.min()), 0.0), max(float(samples.max()), 0.0)
-    if np.array_equal(samples, np.floor(samples)):
-        if least >= 0 and greatest <= 255:
-            return Tensor(name=name, shape=shape, lo=0, hi=255, signed=False)
-        if least >= -128 and greatest <= 127:
-            return Tensor(name=name, shape=shape)
-    if centred:
-        return Tensor(name=name, shape=shape, gain=max(greatest / 127, -least / 128))
-    gain = (greatest - least) / 255
-    return Tensor(name=name, shape=shape, gain=gain, zero_point=int(half_up(-128 - least / gain)))
+def _averages(network: Graph, value: str) -> bool:
+    """Whether an average is taken of ``value`` before any convolution."""
+    moves = (graph.Clip, graph.MaxPool, graph.Reshape)
+    return any(
+        isinstance(node, graph.AveragePool)
+        or (isinstance(node, moves) and _averages(network, node.output))
+        for node in network.consumers(value)
+    )

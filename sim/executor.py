@@ -19,7 +19,7 @@ from shiftwork.sim.layer_image import (
     stream_bytes,
     stream_values,
 )
-from shiftwork.sim.observation import Difference, Job, Kind, Observation
+from shiftwork.sim.observation import ERASED, Difference, Job, Kind, Observation
 from shiftwork.sim.runners import IcarusRunner, VerilatorRunner
 
 Engine = Literal["golden", "amaranth", "verilator", "icarus"]
@@ -31,6 +31,12 @@ WAVE_FORMATS = {
     "icarus": IcarusRunner.wave_formats,
 }
 OUTPUT_STREAM = "output stream"
+FLASH_ERRORS = {
+    None: "what it reads from the flash is unknown (X)",
+    1: "the flash holds no image at its address",
+    2: "the image in the flash is of another build",
+    3: "the image in the flash is damaged",
+}
 
 
 class Schedule(Protocol):
@@ -51,6 +57,9 @@ class Accelerator(Protocol):
 
     @property
     def schedule(self) -> Schedule: ...
+
+    @property
+    def flash_image(self) -> bytes | None: ...
 
     def verilog(self) -> str: ...
 
@@ -157,6 +166,7 @@ def simulate(
         cycles=accelerator.schedule.cycles,
         seed=seed,
         stall_probability=stall_probability,
+        flash=accelerator.flash_image or ERASED,
     )
     wave_path = Path(waves).absolute() if waves is not None else None
     if engine == "amaranth":
@@ -218,6 +228,11 @@ def _golden_result(accelerator: Accelerator, q: NDArray[np.int32]) -> Simulation
 def judge(engine: Engine, job: Job, seen: Observation, *, build_seconds: float) -> SimulationResult:
     """Names what the bench saw, and compares the output stream."""
     first = describe(job, seen.first) if seen.first else None
+    if seen.status != 0:
+        raise MismatchError(
+            f"the core did not start: {FLASH_ERRORS[seen.status]} (status {seen.status}); "
+            "write the flash image of this build"
+        )
     if seen.hung:
         raise MismatchError(_hang_text(job, seen, first))
     tensor = job.program.tensor(job.program.output)

@@ -12,6 +12,9 @@ from shiftwork.sim.layer_image import LayerImage
 IDLE_MARGIN = 4096
 UNKNOWN_BYTE = -1
 
+FLASH_ADDRESS = 0x100000
+ERASED = b"\xff"
+
 
 class Kind(IntEnum):
     """What a difference is; the numbers are those of ``bench.v``."""
@@ -35,6 +38,8 @@ class Job:
         cycles: that the schedule predicts for a frame.
         seed: of the random stalls.
         stall_probability: that the bench offers no input byte, or takes no output byte, in a cycle.
+        flash: what the flash holds from ``flash_address`` on; for cores that load it.
+        flash_address: where that lies in the flash.
     """
 
     program: Program
@@ -43,6 +48,8 @@ class Job:
     cycles: int
     seed: int
     stall_probability: float
+    flash: bytes = ERASED
+    flash_address: int = FLASH_ADDRESS
 
     @property
     def input_bytes(self) -> int:
@@ -94,6 +101,7 @@ class Observation:
         layer_mismatches: the same by layer.
         first: the first of them in time.
         hung: the core stopped before all frames were through.
+        status: why the core did not load what is in its flash, 0 if it did; None if it is X.
         frames_started, frames_finished: rises and falls of ``busy``.
         input_count: bytes the core accepted.
         output: bytes of the output stream, int16; ``UNKNOWN_BYTE`` where a simulator saw an X.
@@ -114,3 +122,4 @@ class Observation:
     cycles_max: int
     clock_cycles: int
     seconds: float
+    status: int | None = 0

@@ -15,6 +15,7 @@ from cocotb.triggers import RisingEdge
 
 RESULTS = (
     "hung",
+    "status",
     "clock_cycles",
     "input_count",
     "frames_started",
@@ -50,5 +51,6 @@ async def every_layer_equals_golden(dut: Any) -> None:
     result |= {name: read(getattr(dut, name)) for name in RESULTS}
     result["layer_mismatches"] = [read(dut.layer_mismatches[i]) for i in range(job["layers"])]
     Path("result.json").write_text(json.dumps(result))
+    assert not result["status"], f"the flash loader refuses the image: status {result['status']}"
     assert not result["hung"], f"no progress for {job['settings']['patience']} cycles"
     assert not result["mismatches"], f"{result['mismatches']} bytes differ: see result.json"

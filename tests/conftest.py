@@ -115,7 +115,8 @@ def array_config() -> ConfigMaker:
             "accumulator_bits": 24,
             "shift_base": 0,
             "shift_bits": 4,
-            "pool_bits": 16,
+            "pooling": True,
+            "depthwise": False,
             "address_bits": 10,
             "x_bits": 8,
             "y_bits": 8,
@@ -123,6 +124,7 @@ def array_config() -> ConfigMaker:
             "weight_depth": 1,
             "parameter_depth": 1,
             "fields": (("first", 7, False), ("second", 30, True)),
+            "segment_fields": (),
             "header_fields": (*header, ("layers_last", 8, False)),
             "program_depth": 1,
         }

@@ -11,47 +11,64 @@ from shiftwork.errors import CapacityError
 from shiftwork.hw.activation_bank import READ_LATENCY, SPRAM_BYTES, ActivationBank
 
 
+@pytest.mark.parametrize("bank_bytes", [1, 2, 4])
 @pytest.mark.parametrize("depth", [1, 2, 13, 64])
-def test_random_traffic(run_component, depth):
-    dut = ActivationBank(depth=depth, family="generic")
+def test_random_traffic(run_component, depth, bank_bytes):
+    dut = ActivationBank(depth=depth, bank_bytes=bank_bytes, family="generic")
     rng = np.random.default_rng(depth)
-    content = np.zeros(depth, dtype=int)
+    content = np.zeros((depth, bank_bytes), dtype=np.uint8)
 
     async def bench(ctx):
         for _ in range(200):
             read, write = (int(address) for address in rng.integers(0, depth, 2))
-            data, enable = int(rng.integers(256)), int(rng.integers(2) and read != write)
+            data = rng.integers(0, 256, bank_bytes).astype(np.uint8)
+            mask = (rng.integers(0, 2, bank_bytes) > 0) & (read != write)
             ctx.set(dut.read_address, read)
             ctx.set(dut.write_address, write)
-            ctx.set(dut.write_data, data)
-            ctx.set(dut.write_enable, enable)
+            ctx.set(dut.write_data, int.from_bytes(data.tobytes(), "little"))
+            ctx.set(dut.write_mask, sum(int(bit) << index for index, bit in enumerate(mask)))
             await ctx.tick()
-            assert ctx.get(dut.read_data) == content[read]
-            if enable:
-                content[write] = data
+            assert ctx.get(dut.read_data).to_bytes(bank_bytes, "little") == content[read].tobytes()
+            content[write][mask] = data[mask]
 
     run_component(dut, bench)
 
 
-@pytest.mark.parametrize("depth", [100, SPRAM_BYTES])
-def test_up5k_bank_is_one_spram(depth):
-    text = rtlil.convert(ActivationBank(depth=depth, family="ice40up"), emit_src=False)
+@pytest.mark.parametrize("bank_bytes", [1, 2])
+@pytest.mark.parametrize("size", [2, 100, SPRAM_BYTES])
+def test_up5k_bank_is_one_spram(size, bank_bytes):
+    bank = ActivationBank(depth=size // bank_bytes, bank_bytes=bank_bytes, family="ice40up")
+    text = rtlil.convert(bank, emit_src=False)
     assert text.count("cell \\SB_SPRAM256KA ") == 1
     assert "$mem" not in text
 
 
 @pytest.mark.parametrize(("family", "depth"), [("generic", 100), ("ecp5", SPRAM_BYTES + 1)])
 def test_other_families_infer_block_ram(family, depth):
-    text = rtlil.convert(ActivationBank(depth=depth, family=family), emit_src=False)
+    text = rtlil.convert(ActivationBank(depth=depth, bank_bytes=2, family=family), emit_src=False)
     assert "SB_SPRAM256KA" not in text
-    assert f"memory width 8 size {depth} " in text
+    assert f"memory width 16 size {depth} " in text
+    assert "attribute \\no_rw_check 1" in text
 
 
-def test_bank_that_exceeds_an_spram():
-    message = "a bank of activation memory must not exceed 32768 bytes (one SPRAM), not 32769"
+@pytest.mark.parametrize(
+    ("depth", "bank_bytes", "message"),
+    [
+        (32769, 1, "bank of activation memory must not exceed 32768 bytes (one SPRAM), not 32769"),
+        (16385, 2, "bank of activation memory must not exceed 32768 bytes (one SPRAM), not 32770"),
+        (10, 4, "bank_bytes must be at most 2 on the UP5K (an SPRAM's word), not 4"),
+    ],
+)
+def test_bank_that_no_spram_can_be(depth, bank_bytes, message):
     with pytest.raises(CapacityError, match=re.escape(message)):
-        ActivationBank(depth=SPRAM_BYTES + 1, family="ice40up")
+        ActivationBank(depth=depth, bank_bytes=bank_bytes, family="ice40up")
 
 
 def test_latency_is_one_cycle():
     assert READ_LATENCY == 1
+
+
+def test_spram_has_no_contents():
+    message = "an SPRAM has no contents at power-up; load them from a flash"
+    with pytest.raises(CapacityError, match=message):
+        ActivationBank(depth=10, bank_bytes=2, family="ice40up", contents=[1])

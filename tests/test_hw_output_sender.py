@@ -9,7 +9,7 @@ from shiftwork.hw.output_sender import OutputSender
 FIRST = 9
 ELEMENTS = 11
 FRAMES = 5
-FIRST_BYTE_LATENCY = 4
+FIRST_BYTE_LATENCY = READ_LATENCY + 2
 
 
 def _set_header(ctx, dut, *, raw=0, flip=0):

@@ -85,6 +85,10 @@ CASES = {
     "conv_whole_map": conv((3, 4, 5), (6, 3, 4, 5)),
     "conv_opset_7": conv((3, 9, 7), (4, 3, 3, 3), opset=7),
     "conv_newest_opset": conv((3, 9, 7), (4, 3, 3, 3), opset=21),
+    "depthwise": conv((4, 8, 7), (4, 1, 3, 3), group=4, strides=[2, 1], pads=[1, 1, 1, 1]),
+    "depthwise_multiplier": conv((3, 8, 7), (6, 1, 3, 2), group=3, dilations=[2, 1]),
+    "grouped": conv((6, 8, 7), (4, 3, 3, 3), group=2, strides=[1, 2]),
+    "grouped_1x1": conv((4, 5, 5), (4, 2, 1, 1), group=2),
     # Dense layers
     "gemm": Case(("N", 7), [op("Gemm", ["x", "w", "b"], ["y"])], {"w": (7, 4), "b": (4,)}),
     "gemm_scaled": Case(
@@ -116,6 +120,74 @@ CASES = {
             op("MatMul", ["f", "w"], ["y"]),
         ],
         {"c": (2, 3, 4), "w": (24, 5)},
+    ),
+    "residual": Case(
+        ("N", 3, 6, 5),
+        [
+            op("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+            op("Add", ["a", "x"], ["sum"]),
+            op("BatchNormalization", ["sum", "s", "b", "m", "v"], ["n"]),
+            op("Relu", ["n"], ["r"]),
+            op("Conv", ["r", "w1"], ["c"], strides=[2, 2]),
+            op("Conv", ["sum", "w2"], ["d"], strides=[2, 2]),
+            op("Add", ["d", "c"], ["e"]),
+            op("Relu", ["e"], ["y"]),
+        ],
+        {"w": (3, 3, 3, 3), "w1": (4, 3, 1, 1), "w2": (4, 3, 1, 1), **CHANNELS},
+    ),
+    "residual_of_vectors": after_dense(
+        op("Relu", ["t"], ["r"]), op("Add", ["r", "t"], ["a"]), op("Add", ["a", "a"], ["y"])
+    ),
+    "residual_nhwc": Case(
+        ("N", 6, 5, 3),
+        [
+            op("Relu", ["x"], ["r"]),
+            op("Add", ["r", "x"], ["a"]),
+            op("Transpose", ["a"], ["t"], perm=[0, 3, 1, 2]),
+            op("Conv", ["t", "w"], ["y"]),
+        ],
+        {"w": (4, 3, 3, 3)},
+    ),
+    "affine_before_depthwise": Case(
+        ("N", 3, 6, 5),
+        [
+            op("BatchNormalization", ["x", "s", "b", "m", "v"], ["n"]),
+            op("Conv", ["n", "w"], ["c"], group=3),
+            op("BatchNormalization", ["c", "s", "b", "m", "v"], ["y"]),
+        ],
+        {"w": (3, 1, 3, 3), **CHANNELS},
+    ),
+    "pad_before_conv": Case(
+        ("N", 3, 6, 5),
+        [op("Pad", ["x", "p"], ["a"]), op("Conv", ["a", "w"], ["y"], pads=[1, 0, 0, 0])],
+        {"p": ints(0, 0, 1, 2, 0, 0, 0, 3), "w": (4, 3, 3, 3)},
+    ),
+    "pad_before_conv_same": Case(
+        ("N", 3, 6, 5),
+        [
+            op("Pad", ["x", "p", "", "axes"], ["a"]),
+            op("Conv", ["a", "w"], ["y"], auto_pad="SAME_UPPER", strides=[2, 2]),
+        ],
+        {"p": ints(1, 2, 0, 3), "axes": ints(2, -1), "w": (4, 3, 3, 3)},
+        opset=18,
+    ),
+    "pad_attributes_before_mean": Case(
+        ("N", 3, 6, 5),
+        [
+            op("Pad", ["x"], ["a"], pads=[0, 0, 1, 1, 0, 0, 1, 1]),
+            op("AveragePool", ["a"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+        ],
+        opset=10,
+    ),
+    "pad_before_maximum": Case(
+        ("N", 3, 6, 5),
+        [
+            op("Relu", ["x"], ["r"]),
+            op("MaxPool", ["r"], ["q"], kernel_shape=[1, 1]),
+            op("Pad", ["q", "p"], ["a"]),
+            op("MaxPool", ["a"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+        ],
+        {"p": ints(0, 0, 1, 1, 0, 0, 1, 1)},
     ),
     "relu": layer("Relu", (3, 5, 4)),
     "relu_vector": layer("Relu", (9,)),

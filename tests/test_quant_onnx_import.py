@@ -31,6 +31,11 @@ def conv(source: str = "x", target: str = "y", **attributes: Any) -> onnx.NodePr
     return op("Conv", [source, "w"], [target], **attributes)
 
 
+def dequantize(source: str, target: str) -> list[onnx.NodeProto]:
+    """A node that makes real numbers with the scale ``s`` and the zero point ``z``."""
+    return [op("DequantizeLinear", [source, "s", "z"], [target])]
+
+
 # Structure
 
 
@@ -191,7 +196,10 @@ def test_integer_input_may_be_cast_at_once(write_onnx: OnnxWriter) -> None:
     graph = load(write_onnx(nodes, IMAGE, WEIGHTS, dtype=TensorProto.UINT8))
     assert kinds(graph) == [Conv]
     nodes = [op("Relu", ["x"], ["r"]), op("Cast", ["r"], ["y"], to=TensorProto.FLOAT)]
-    with pytest.raises(ModelError, match="works on the integer input 'x'; only float networks"):
+    with pytest.raises(
+        ModelError,
+        match="works on the integer input 'x'; it must be cast to float or dequantized first",
+    ):
         load(write_onnx(nodes, IMAGE, opset=14, dtype=TensorProto.INT8))
 
 
@@ -216,17 +224,17 @@ UNSUPPORTED: dict[str, tuple[Sequence[onnx.NodeProto], Sequence[Any], dict[str, 
         {},
         r"node 's' \(Softmax\) is supported only at the end of the network",
     ),
-    "depthwise": (
-        [conv(group=3)],
-        IMAGE,
-        {"w": (3, 1, 3, 3)},
-        r"is a depthwise convolution \(group 3, 3 input channels\); only group 1",
-    ),
-    "grouped": (
+    "grouped_inputs": (
         [conv(group=2)],
         ("N", 4, 6, 5),
-        {"w": (4, 2, 3, 3)},
-        r"is a grouped convolution \(group 2, 4 input channels\); only group 1",
+        {"w": (4, 3, 3, 3)},
+        r"has weights for 3 input channels in 2 group\(s\), but its input has 4",
+    ),
+    "grouped_outputs": (
+        [conv(group=3)],
+        IMAGE,
+        {"w": (4, 1, 3, 3)},
+        "has 4 output channels, which 3 groups do not divide",
     ),
     "conv_1d": (
         [conv()],
@@ -238,7 +246,7 @@ UNSUPPORTED: dict[str, tuple[Sequence[onnx.NodeProto], Sequence[Any], dict[str, 
         [conv()],
         IMAGE,
         {"w": (4, 2, 3, 3)},
-        "has weights for 2 input channels, but its input has 3",
+        r"has weights for 2 input channels in 1 group\(s\), but its input has 3",
     ),
     "conv_too_large": (
         [conv()],
@@ -306,11 +314,113 @@ UNSUPPORTED: dict[str, tuple[Sequence[onnx.NodeProto], Sequence[Any], dict[str, 
         {"w": (3, 2), "b": (4, 2)},
         r"bias of shape \[4, 2\]; one value for each of its 2 outputs",
     ),
-    "residual": (
-        [op("Relu", ["x"], ["r"]), op("Add", ["r", "x"], ["y"], name="skip")],
+    "broadcast_sum": (
+        [
+            op("Relu", ["x"], ["r"]),
+            op("GlobalMaxPool", ["r"], ["g"]),
+            op("Add", ["r", "g"], ["y"], name="skip"),
+        ],
         IMAGE,
         {},
-        r"node 'skip' \(Add\) adds two feature maps; only constants can be added",
+        r"node 'skip' \(Add\) adds tensors of the shapes \[2, 3, 6, 5\] and \[2, 3, 1, 1\]; two",
+    ),
+    "sum_of_different_orders": (
+        [
+            op("MaxPool", ["x"], ["m"], kernel_shape=[1, 1]),
+            op("Transpose", ["m"], ["t"], perm=[0, 1, 3, 2]),
+            op("Add", ["m", "t"], ["y"]),
+        ],
+        ("N", 3, 3, 3),
+        {},
+        "reads 'm' and 't', whose elements lie in different orders",
+    ),
+    "difference": (
+        [op("Relu", ["x"], ["r"]), op("Sub", ["r", "x"], ["y"], name="d")],
+        IMAGE,
+        {},
+        r"node 'd' \(Sub\) subtracts two feature maps; only constants can be subtracted",
+    ),
+    "pad_mode": (
+        [op("Pad", ["x", "p"], ["a"], mode="reflect"), conv("a")],
+        IMAGE,
+        {**WEIGHTS, "p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        "has the mode reflect; only constant, with zeros",
+    ),
+    "pad_value": (
+        [op("Pad", ["x", "p", "v"], ["a"]), conv("a")],
+        IMAGE,
+        {**WEIGHTS, "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "v": np.float32(2)},
+        "pads with another number than 0",
+    ),
+    "pad_channels": (
+        [op("Pad", ["x", "p"], ["a"]), conv("a")],
+        IMAGE,
+        {**WEIGHTS, "p": np.array([0, 1, 1, 1, 0, 0, 1, 1])},
+        r"has pads \[0, 1, 1, 1, 0, 0, 1, 1\]; only the height and width of",
+    ),
+    "pad_crops": (
+        [op("Pad", ["x", "p"], ["a"]), conv("a")],
+        IMAGE,
+        {**WEIGHTS, "p": np.array([0, 0, -1, 1, 0, 0, 1, 1])},
+        "for 4 axes; two numbers of 0 or more are needed for each",
+    ),
+    "pad_before_relu": (
+        [op("Pad", ["x", "p"], ["a"]), op("Relu", ["a"], ["y"])],
+        IMAGE,
+        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        "reads 'a' after a Pad; padding is supported only right before a convolution or pooling",
+    ),
+    "pad_at_the_end": (
+        [conv("x", "c"), op("Pad", ["c", "p"], ["y"])],
+        IMAGE,
+        {**WEIGHTS, "p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        "the output 'y' is that of a Pad; leave it to the host",
+    ),
+    "pad_before_a_maximum": (
+        [
+            op("Pad", ["x", "p"], ["a"]),
+            op("MaxPool", ["a"], ["y"], kernel_shape=[2, 2], name="m"),
+        ],
+        IMAGE,
+        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        r"node 'm' \(MaxPool\) takes the maximum over a Pad, whose zeros may win",
+    ),
+    "wide_pad_before_a_maximum": (
+        [
+            op("Relu", ["x"], ["r"]),
+            op("Pad", ["r", "p"], ["a"]),
+            op("MaxPool", ["a"], ["y"], kernel_shape=[2, 2]),
+        ],
+        IMAGE,
+        {"p": np.array([0, 0, 1, 2, 0, 0, 1, 1])},
+        r"has pads \[1, 2, 1, 1\], together with the Pad before it; they must be smaller than",
+    ),
+    "pad_before_a_mean": (
+        [
+            op("Pad", ["x", "p"], ["a"]),
+            op("AveragePool", ["a"], ["y"], kernel_shape=[2, 2], pads=[1, 1, 1, 1]),
+        ],
+        IMAGE,
+        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+        "averages with pads that do not count over a Pad, whose zeros do",
+    ),
+    "scales_per_channel": (
+        [op("QuantizeLinear", ["x", "s", "z"], ["q"], axis=1), *dequantize("q", "y")],
+        IMAGE,
+        {"s": np.float32([1, 2, 3]), "z": np.zeros(3, np.int8)},
+        r"has the scales \[1.0, 2.0, 3.0\]; a feature map needs one positive scale",
+    ),
+    "scale_of_zero": (
+        [op("QuantizeLinear", ["x", "s"], ["q"]), *dequantize("q", "y")],
+        IMAGE,
+        {"s": np.float32(0), "z": np.int8(0)},
+        r"has the scales \[0.0\]; a feature map needs one positive scale",
+    ),
+    "other_scale": (
+        [op("QuantizeLinear", ["x", "t", "z"], ["q"]), *dequantize("q", "y")],
+        IMAGE,
+        {"t": np.float32(0.5), "s": np.float32(0.25), "z": np.int8(0)},
+        "dequantizes with the scale 0.25 and zero point 0, but the tensor was quantized with 0.5",
     ),
     "add_enlarges": (
         [op("Add", ["x", "c"], ["y"])],
@@ -684,7 +794,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
             b"this is a text, not a network\n" * 20,
             "is not an ONNX file, or is truncated or damaged",
         ),
-        (b"\x1c\0\0\0TFL3" + bytes(100), "is a TFLite file; only ONNX models can be read"),
+        (b"\x1c\0\0\0TFL3" + bytes(100), "is a TFLite file, not an ONNX model"),
         (bytes(range(256)), "is not an ONNX file, or is truncated or damaged"),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 from shiftwork.errors import DataError, ModelError
 from shiftwork.quant import float_executor, program
-from shiftwork.quant.chain import canonical
+from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import (
     Affine,
     AveragePool,

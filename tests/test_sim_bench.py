@@ -1,16 +1,22 @@
 """The bench must find every fault: a bench that cannot fail proves nothing."""
 
+import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 
+from shiftwork.boards import yowasp
 from shiftwork.errors import MismatchError
+from shiftwork.hw import verilog
+from shiftwork.hw.flash_image import pack
+from shiftwork.hw.flash_loader import FlashLoader
 from shiftwork.quant.graph import Layout
 from shiftwork.quant.program import Conv, Program, Reshape, Tensor
 from shiftwork.sim import cocotb_runner, golden
@@ -21,6 +27,41 @@ from shiftwork.sim.observation import Job
 CYCLES = 32
 FRAMES = 5
 VERILOG = (Path(__file__).parent / "vectors" / "standin_core.v").read_text()
+
+IDENTITY = "fedcba9876543210" * 4
+PAYLOAD = np.random.default_rng(0).integers(0, 256, 300).astype(np.uint8).tobytes()
+FLASH_IMAGE = pack(PAYLOAD, identity=IDENTITY)
+
+# The stand-in, which is held in reset until a flash loader is done.
+LOADED_CORE = """
+module shiftwork_core (
+    input clk, input rst,
+    input [7:0] i_payload, input i_valid, output i_ready,
+    output [7:0] o_payload, output o_valid, input o_ready,
+    output busy,
+    output trace_valid, output [7:0] trace_layer, output [23:0] trace_offset,
+    output [31:0] trace_data, output [3:0] trace_mask,
+    output flash_cs_n, output flash_sck, output flash_mosi, input flash_miso,
+    output [1:0] status
+);
+    wire done, ready;
+    assign i_ready = ready && done;
+    standin_core core (
+        .clk(clk), .rst(rst | !done),
+        .i_payload(i_payload), .i_valid(i_valid && done), .i_ready(ready),
+        .o_payload(o_payload), .o_valid(o_valid), .o_ready(o_ready),
+        .busy(busy),
+        .trace_valid(trace_valid), .trace_layer(trace_layer), .trace_offset(trace_offset),
+        .trace_data(trace_data), .trace_mask(trace_mask)
+    );
+    flash_loader loader (
+        .clk(clk), .rst(rst),
+        .cs_n(flash_cs_n), .sck(flash_sck), .mosi(flash_mosi), .miso(flash_miso),
+        .write_enable(), .write_address(), .write_data(),
+        .done(done), .error(status)
+    );
+endmodule
+"""
 
 Run = Callable[..., SimulationResult]
 
@@ -169,3 +210,67 @@ def test_a_hang_is_an_error(run: Run) -> None:
 def test_missing_output_is_an_error(run: Run) -> None:
     with pytest.raises(MismatchError, match="finished 5 of 5 inferences and sent 55 of 60 output"):
         run(11, stall_probability=0.0)
+
+
+def loader_verilog(folder: Path, **settings: Any) -> str:
+    """The flash loader as the module ``flash_loader``."""
+    config = SimpleNamespace(address_bits=10)
+    loader = FlashLoader(config=config, payload_bytes=len(PAYLOAD), identity=IDENTITY, **settings)
+    text = rtlil.convert(loader, name=verilog.TOP, emit_src=False)
+    (folder / verilog.RTLIL_FILE).write_text(text)
+    yowasp.run(
+        "yosys",
+        ["-q", "-p", "; ".join(verilog.YOSYS_COMMANDS)],
+        folder=folder,
+        log=folder / "yosys.log",
+        limit_s=300,
+        progress=lambda _: None,
+    )
+    return (folder / verilog.VERILOG_FILE).read_text().replace(verilog.TOP, "flash_loader")
+
+
+@pytest.fixture(scope="session", params=["verilator", "icarus"])
+def run_loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs the stand-in behind a flash loader, from power-up, with what is in the flash."""
+    engine = request.param
+    if engine == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed")
+
+    def run(image: bytes = FLASH_IMAGE, **settings: Any) -> SimulationResult:
+        loader = loader_verilog(tmp_path_factory.mktemp("loader"), **settings)
+        text = loader + VERILOG.replace("shiftwork_core", "standin_core") + LOADED_CORE
+        job = replace(standin_job(), flash=image)
+        simulator = cocotb_runner.build(engine, text, job)
+        seen = cocotb_runner.run(simulator, job)
+        return judge(engine, job, seen, build_seconds=simulator.seconds)
+
+    return run
+
+
+def test_a_core_with_a_flash_runs_from_power_up(run_loaded: Run) -> None:
+    result = run_loaded()
+    assert result.passed, result.text
+    assert result.cycles_measured == CYCLES
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"\xff" * len(FLASH_IMAGE), "flash holds no image at its address (status 1)"),
+        (pack(PAYLOAD, identity="0" * 64), "is of another build (status 2)"),
+        (FLASH_IMAGE[:-1] + bytes([FLASH_IMAGE[-1] ^ 1]), "is damaged (status 3)"),
+    ],
+)
+def test_a_wrong_flash_image_is_named(run_loaded: Run, image: bytes, message: str) -> None:
+    with pytest.raises(MismatchError, match=re.escape(message)):
+        run_loaded(image)
+
+
+def test_the_flash_needs_time_to_wake(run_loaded: Run) -> None:
+    with pytest.raises(MismatchError, match="holds no image"):
+        run_loaded(wake_cycles=700)
+
+
+def test_the_flash_has_an_address(run_loaded: Run) -> None:
+    with pytest.raises(MismatchError, match="no image"):
+        run_loaded(flash_address=0x100001)

@@ -82,7 +82,11 @@ def test_hardware_with_another_weight_is_caught_in_its_layer(engine: Any) -> Non
     other = replace(program, ops=(*program.ops[:-1], replace(last, weights=weights)))
     built = accelerator()
     wrong = SimpleNamespace(
-        program=other, schedule=built.schedule, verilog=built.verilog, portable=built.portable
+        program=other,
+        schedule=built.schedule,
+        flash_image=built.flash_image,
+        verilog=built.verilog,
+        portable=built.portable,
     )
     x = samples(program, 3)
     result = simulate(wrong, x, engine=engine)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
     from shiftwork.boards.synthesis import synthesize
     from shiftwork.errors import ShiftworkError
-    from shiftwork.quant.onnx_import import load
+    from shiftwork.quant.importer import load
     from shiftwork.quant.program import Program
     from shiftwork.quant.quantizer import quantize
     from shiftwork.sim.evaluation import evaluate
@@ -37,7 +37,7 @@ _HOMES = {
     "ShiftworkError": ("shiftwork.errors", "ShiftworkError"),
     "evaluate": ("shiftwork.sim.evaluation", "evaluate"),
     "golden": ("shiftwork.sim.golden", "predict"),
-    "load": ("shiftwork.quant.onnx_import", "load"),
+    "load": ("shiftwork.quant.importer", "load"),
     "quantize": ("shiftwork.quant.quantizer", "quantize"),
     "simulate": ("shiftwork.sim.executor", "simulate"),
     "synthesize": ("shiftwork.boards.synthesis", "synthesize"),

@@ -46,7 +46,7 @@ class Job:
     """What to build.
 
     Attributes:
-        model: ONNX file.
+        model: ONNX or TFLite file.
         calibration: samples that set the scales.
         test: samples with labels, to measure the accuracy and to simulate; None uses
             ``calibration`` for both.
@@ -184,7 +184,7 @@ def command(job: Job, folder: Path) -> str:
 
 
 def _quantize(job: Job, folder: Path) -> None:
-    from shiftwork.quant.onnx_import import load
+    from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions, quantize
 
     graph = load(job.model)

@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from shiftwork.bench import Outcome
     from shiftwork.boards.accelerator import Accelerator
     from shiftwork.build import Built, Job
     from shiftwork.workspace import Progress
@@ -25,7 +26,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[Path, typer.Argument(help="Trained network, ONNX.", show_default=False)]
+bench_app = typer.Typer(help="Reproduce published benchmarks.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+Model = Annotated[Path, typer.Argument(help="Trained network, ONNX or TFLite.", show_default=False)]
 Net = Annotated[
     Path, typer.Argument(help="Quantized network, from 'shiftwork quantize'.", show_default=False)
 ]
@@ -102,7 +106,7 @@ def quantize(
 ) -> None:
     """Quantize a trained network to int8 and measure what that costs."""
     from shiftwork.quant.calibration import read_samples
-    from shiftwork.quant.onnx_import import load
+    from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
     from shiftwork.quant.quantizer import quantize as quantize_graph
     from shiftwork.steps import evaluate_on
@@ -283,6 +287,51 @@ def demo(
     _show(built.as_dict(), as_json, _demo_table(built, job), _closing(built))
 
 
+@bench_app.command()
+def mlperf_tiny(
+    files: Annotated[
+        Path,
+        typer.Option(
+            help="Folder that holds models/mlperf_tiny, data/kws, data/cifar10 and "
+            "data/mlperf_tiny_golden.",
+            show_default=False,
+        ),
+    ],
+    output: Folder = Path("shiftwork-bench"),
+    networks: Annotated[
+        str | None, typer.Option(help="Of kws,ic,vww,ad; default: all of them.")
+    ] = None,
+    board: BoardName = None,
+    route: Annotated[bool, typer.Option(help="Place and route, or stop at the cycles.")] = True,
+    seeds: Seeds = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables to this file too.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the four MLPerf Tiny networks: accuracy, cycles, clock and latency.
+
+    The tables go to mlperf_tiny.md and mlperf_tiny.json in the output folder, where quantized
+    networks and routed designs are kept for the next run.
+    """
+    from shiftwork import bench
+    from shiftwork.bench_page import MARKDOWN, write
+
+    outcome = bench.run(
+        files,
+        output,
+        networks=bench.select(networks),
+        board=board,
+        route=route,
+        seeds=seeds,
+        progress=_progress(),
+    )
+    options = {"--files": files, "-o": output, "--networks": networks, "--board": board}
+    record = write(outcome, output, options | {"--seeds": seeds}, route=route, also=markdown)
+    _show(record, as_json, *_benchmark_tables(outcome), f"wrote {output / MARKDOWN}")
+    outcome.check()
+
+
 def _accelerator(
     net: Path, board: str | None, rows: int | None, columns: int | None
 ) -> "Accelerator":
@@ -390,6 +439,18 @@ def _report_tables(report: Any) -> tuple[Table, ...]:
     from shiftwork.boards.report import block_table, resource_table, timing_table
 
     return resource_table(report), block_table(report), timing_table(report)
+
+
+def _benchmark_tables(outcome: "Outcome") -> tuple[Table, ...]:
+    from shiftwork.bench_page import hardware_cells, quality_cells
+
+    quality = _table("int8 against float", "network", "measure", "")
+    for cells in quality_cells(outcome):
+        quality.add_row(*cells)
+    hardware = _table("hardware", "network", "board", "array", "cycles", "Fmax", "latency")
+    for cells in hardware_cells(outcome):
+        hardware.add_row(*cells)
+    return quality, hardware
 
 
 def _closing(built: "Built") -> str:

@@ -3,7 +3,7 @@ import pytest
 
 from shiftwork.errors import ModelError
 from shiftwork.quant import float_executor
-from shiftwork.quant.chain import canonical
+from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import AveragePool, Clip, Graph, Layout, MaxPool, Reshape
 
 

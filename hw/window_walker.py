@@ -1,0 +1,367 @@
+"""The window walker: the addresses of a layer's windows, chunk after chunk."""
+
+from dataclasses import dataclass, fields
+
+from amaranth import Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2, exact_log2
+
+from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.layouts import FetchToken, descriptor_layout
+from shiftwork.hw.loop_counter import LoopCounter
+
+ADDRESS_STAGES = 3
+"""Cycles from a turn to its read request."""
+TOKEN_STAGES = 1
+"""Cycles from a turn to its token."""
+
+
+@dataclass(frozen=True)
+class _Loops:
+    """Where the walker stands: in which loops this cycle is the last."""
+
+    turn_last: Signal
+    run_last: Signal
+    line_last: Signal
+    plane_last: Signal
+    window_last: Signal
+    phase_end: Value
+
+    def registered(self, m: Module) -> "_Loops":
+        """The same, a cycle later."""
+        late = {field.name: Signal(name=f"late_{field.name}") for field in fields(self)}
+        m.d.sync += [signal.eq(getattr(self, name)) for name, signal in late.items()]
+        return _Loops(**late)
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """What row 0 sees: a run of its own, the last word of a block, the last of the window."""
+
+    own: Value
+    block_end: Value
+    last: Value
+
+
+class WindowWalker(wiring.Component):
+    """Walks the windows of one input of a layer: blocks, phases, kernel lines, runs and words.
+
+    A run is a contiguous piece of a window, ``kw * c_in`` bytes, or ``c_in`` where the window is
+    dilated; the rows of the array take turns to fetch a word of their own pixel's run. A word lasts
+    as many cycles as it has bytes, but no fewer than there are rows.
+
+    With ``broadcast`` (depthwise layers, pooling) a run is one word, for all rows and for a cycle:
+    the words of a kernel line follow each other at the distance of the input pixels that
+    neighbouring rows begin with (a phase of the stride). The first ``taps`` of them belong to row
+    0; row r sees its own r words later.
+
+    Latency: ``ADDRESS_STAGES`` cycles from a turn to its read request, ``TOKEN_STAGES`` to its
+    token. Flow control: ``begin`` starts a window, ``window_last`` is high with its last cycle;
+    nothing stalls in between, and ``begin`` may come with ``window_last``.
+
+    Parameters:
+        config: the array's configuration.
+        fields: of the walker's part of the descriptor.
+
+    Members:
+        segment: the walker's part of the layer's descriptor, stable while the layer runs.
+        origin: address of the first window, the input buffer's offset included.
+        start: the layer begins: all loops and the pixels start anew.
+        begin: a window begins in the next cycle.
+        first_group: this chunk is the first of its tile: the windows lie at new pixels.
+        last_group: this chunk is the last of its tile.
+        window_last: the window's last cycle.
+        valid, row, address, inside: a read request: for which row, where, and a bit for each byte
+            that lies inside the feature map.
+        token: of the byte that ``TOKEN_STAGES`` cycles before had its turn in row 0.
+    """
+
+    def __init__(self, *, config: ArrayConfig, fields: tuple[tuple[str, int, bool], ...]):
+        self.config = config
+        shape = config.shape
+        self._turn = Signal(range(shape.full_word_cycles), name="turn")
+        super().__init__(
+            {
+                "segment": In(descriptor_layout(fields)),
+                "origin": In(config.address_bits),
+                "start": In(1),
+                "begin": In(1),
+                "first_group": In(1),
+                "last_group": In(1),
+                "window_last": Out(1),
+                "valid": Out(1),
+                "row": Out(max(1, ceil_log2(shape.rows))),
+                "address": Out(config.address_bits),
+                "inside": Out(shape.word_bytes),
+                "token": Out(FetchToken),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        segment, shape, turn = self.segment, self.config.shape, self._turn
+        active, fresh = Signal(), Signal()
+        loops, taps = self._add_loops(m, active=active)
+        with m.If(loops.turn_last):
+            m.d.sync += fresh.eq(0)
+        with m.If(loops.window_last | self.start):
+            m.d.sync += fresh.eq(1)
+
+        issue = Signal()
+        m.d.comb += issue.eq(active & Mux(segment.broadcast, turn == 0, turn < shape.rows))
+        self._add_token(m, active=active, fresh=fresh, taps=taps)
+        # The loops' decisions reach the addresses through registers: both are long paths.
+        late = loops.registered(m)
+        begin, late_issue, generate = Signal(), Signal(), Signal()
+        late_turn, late_last_group = Signal.like(turn), Signal()
+        m.d.sync += [
+            begin.eq(self.start),
+            late_issue.eq(issue),
+            late_turn.eq(turn),
+            generate.eq(fresh & self.first_group),
+            late_last_group.eq(self.last_group),
+        ]
+        window = self._add_window(m, late, begin=begin, last_group=late_last_group)
+        pixel = self._add_pixels(m, begin=begin, issue=late_issue, generate=generate)
+        self._add_address(m, issue=late_issue, turn=late_turn, window=window, pixel=pixel)
+        return m
+
+    def _position_layout(self) -> data.StructLayout:
+        """A window's place: address of its line, byte position in the line, line number."""
+        return data.StructLayout(
+            {
+                "line": unsigned(self.config.address_bits),
+                "x": signed(self.config.x_bits),
+                "y": signed(self.config.y_bits),
+            }
+        )
+
+    def _add_loops(self, m: Module, *, active: Signal) -> tuple[_Loops, "_Taps"]:
+        """The nested loops, innermost first, and what row 0 sees of them."""
+        segment = self.segment
+        counters = {
+            name: LoopCounter(width=len(limit))
+            for name, limit in (
+                ("word", segment.run_words),
+                ("run_x", segment.runs_x),
+                ("run_y", segment.runs_y),
+                ("phase", segment.phases),
+                ("block", segment.blocks),
+            )
+        }
+        word, run_x, run_y = counters["word"], counters["run_x"], counters["run_y"]
+        phase, block = counters["phase"], counters["block"]
+        turn_end = self._add_turn(m, active=active, word=word)
+        loops = _Loops(
+            turn_last=Signal(),
+            run_last=Signal(),
+            line_last=Signal(),
+            plane_last=Signal(),
+            window_last=Signal(),
+            phase_end=phase.last,
+        )
+        turn_last = active & turn_end
+        m.d.comb += [
+            loops.turn_last.eq(turn_last),
+            loops.run_last.eq(turn_last & word.last),
+            loops.line_last.eq(turn_last & word.last & run_x.last),
+            loops.plane_last.eq(turn_last & word.last & run_x.last & run_y.last),
+            loops.window_last.eq(
+                turn_last & (word.last & run_x.last & run_y.last & phase.last & block.last)
+            ),
+            self.window_last.eq(loops.window_last),
+        ]
+        steps = {
+            "word": (segment.run_words, loops.turn_last),
+            "run_x": (segment.runs_x, loops.run_last),
+            "run_y": (segment.runs_y, loops.line_last),
+            "phase": (segment.phases, loops.plane_last),
+            "block": (segment.blocks, loops.plane_last & phase.last),
+        }
+        for name, (limit, step) in steps.items():
+            counter = counters[name]
+            m.submodules[name] = counter
+            m.d.comb += [
+                counter.limit.eq(limit),
+                counter.step.eq(step),
+                counter.start.eq(self.start),
+            ]
+        with m.If(loops.window_last):
+            m.d.sync += active.eq(0)
+        with m.If(self.begin):
+            m.d.sync += active.eq(1)
+        own, tap_last = self._add_taps(m, loops)
+        block_end = word.last & tap_last & run_y.last & phase.last
+        return loops, _Taps(own=own, block_end=block_end, last=block_end & block.last)
+
+    def _add_taps(self, m: Module, loops: _Loops) -> tuple[Value, Value]:
+        """Whether the run belongs to row 0, and whether it is the last one of its line."""
+        in_taps, tap = Signal(init=1), LoopCounter(width=len(self.segment.taps))
+        m.submodules.tap = tap
+        m.d.comb += [
+            tap.limit.eq(self.segment.taps),
+            tap.step.eq(loops.run_last & in_taps),
+            tap.start.eq(self.start),
+        ]
+        with m.If(loops.run_last & tap.last):
+            m.d.sync += in_taps.eq(0)
+        with m.If(loops.line_last | self.start):
+            m.d.sync += in_taps.eq(1)
+        return in_taps, tap.last
+
+    def _add_turn(self, m: Module, *, active: Value, word: LoopCounter) -> Signal:
+        """Counts the turns of a word; returns whether this one is its last."""
+        segment, full = self.segment, self.config.shape.full_word_cycles
+        last = Signal()
+        next_turn = Signal(range(full + 1))
+        m.d.comb += next_turn.eq(self._turn + 1)
+        with m.If(self.start):
+            m.d.sync += [
+                self._turn.eq(0),
+                last.eq(Mux(segment.run_words == 0, segment.last_cycles == 0, full == 1)),
+            ]
+        with m.Elif(active):
+            with m.If(last):
+                m.d.sync += [
+                    self._turn.eq(0),
+                    last.eq(Mux(word.next_last, segment.last_cycles == 0, full == 1)),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    self._turn.eq(next_turn),
+                    last.eq(next_turn == Mux(word.last, segment.last_cycles, full - 1)),
+                ]
+        return last
+
+    def _add_token(self, m: Module, *, active: Value, fresh: Value, taps: "_Taps") -> None:
+        segment, shape, turn = self.segment, self.config.shape, self._turn
+        word_bytes = Signal(range(shape.word_bytes + 1))
+        last_word = m.submodules.word.last
+        m.d.comb += word_bytes.eq(Mux(last_word, segment.last_bytes, shape.word_bytes))
+        first = Signal()
+        m.d.comb += first.eq(fresh & (turn == 0))
+        m.d.sync += [
+            self.token.valid.eq(active & taps.own & (turn < word_bytes)),
+            self.token.first.eq(first),
+            self.token.start.eq(first & self.first_group),
+            self.token.last.eq(taps.last & (turn == word_bytes - 1)),
+            self.token.broadcast.eq(segment.broadcast),
+            self.token.advance.eq(~segment.hold | taps.block_end),
+        ]
+
+    def _add_window(
+        self, m: Module, loops: _Loops, *, begin: Signal, last_group: Signal
+    ) -> data.View:
+        """The offset within the window."""
+        segment, width = self.segment, self.config.shape.word_bytes
+        window = Signal(self._position_layout())
+        names = ("run", "plane", "block", "group")
+        starts = {name: Signal(signed(self.config.x_bits), name=f"{name}_start") for name in names}
+        following = {
+            name: Signal(signed(self.config.x_bits), name=f"next_{name}") for name in names
+        }
+        m.d.comb += [
+            following["run"].eq(starts["run"] + segment.run_step),
+            following["plane"].eq(starts["plane"] + segment.phase_step),
+            following["block"].eq(starts["block"] + width),
+            following["group"].eq(Mux(last_group, 0, starts["group"] + segment.group_step)),
+        ]
+        with m.If(loops.turn_last):
+            m.d.sync += window.x.eq(window.x + width)
+        with m.If(loops.run_last):
+            m.d.sync += [starts["run"].eq(following["run"]), window.x.eq(following["run"])]
+        with m.If(loops.line_last):
+            m.d.sync += [
+                starts["run"].eq(starts["plane"]),
+                window.x.eq(starts["plane"]),
+                window.line.eq(window.line + segment.line_run_step),
+                window.y.eq(window.y + segment.y_run_step),
+            ]
+        endings: list[tuple[Value, str, tuple[str, ...]]] = [
+            (loops.window_last, "group", ("group", "block", "plane", "run"))
+        ]
+        if len(segment.blocks):
+            endings.insert(0, (loops.plane_last & loops.phase_end, "block", names[2::-1]))
+        if len(segment.phases):
+            endings.insert(0, (loops.plane_last, "plane", names[1::-1]))
+        for end, name, restarted in endings:
+            with m.If(end):
+                m.d.sync += [window.line.eq(0), window.y.eq(0), window.x.eq(following[name])]
+                m.d.sync += [starts[other].eq(following[name]) for other in restarted]
+        with m.If(begin):
+            m.d.sync += [window.eq(0), *(start.eq(0) for start in starts.values())]
+        return window
+
+    def _add_pixels(
+        self, m: Module, *, begin: Signal, issue: Signal, generate: Signal
+    ) -> data.View:
+        """Windows in raster order; each row keeps its own in a ring that turns with the turns."""
+        segment, rows = self.segment, self.config.shape.rows
+        layout = self._position_layout()
+        following = Signal(layout)
+        column = Signal.like(segment.out_width)
+        ring = [Signal(layout, name=f"row_{r}") for r in range(rows)]
+        current = Signal(layout)
+        m.d.comb += current.eq(Mux(generate, following, ring[0]))
+        with m.If(issue):
+            for r in range(rows - 1):
+                m.d.sync += ring[r].eq(ring[r + 1])
+            m.d.sync += ring[-1].eq(current)
+            with m.If(segment.broadcast):
+                m.d.sync += ring[0].eq(current)
+        with m.If(issue & generate):
+            m.d.sync += [column.eq(column + 1), following.x.eq(following.x + segment.x_step)]
+            with m.If(column == segment.out_width):
+                m.d.sync += [
+                    column.eq(0),
+                    following.x.eq(segment.x_first),
+                    following.line.eq(following.line + segment.line_step),
+                    following.y.eq(following.y + segment.y_step),
+                ]
+        with m.If(begin):
+            m.d.sync += [
+                column.eq(0),
+                following.line.eq(self.origin),
+                following.x.eq(segment.x_first),
+                following.y.eq(segment.y_first),
+            ]
+        return current
+
+    def _add_address(
+        self, m: Module, *, issue: Signal, turn: Signal, window: data.View, pixel: data.View
+    ) -> None:
+        """Adds offset and pixel, then line and position, a stage each."""
+        place = Signal(self._position_layout())
+        placed, placed_row = Signal(), Signal.like(self.row)
+        m.d.sync += [
+            place.line.eq(pixel.line + window.line),
+            place.x.eq(pixel.x + window.x),
+            place.y.eq(pixel.y + window.y),
+            placed.eq(issue),
+            placed_row.eq(turn),
+            self.address.eq(place.line + place.x),
+            self.inside.eq(self._inside(m, place)),
+            self.valid.eq(placed),
+            self.row.eq(placed_row),
+        ]
+
+    def _inside(self, m: Module, place: data.View) -> Signal:
+        """A bit for each byte of the word: does it lie inside the feature map?"""
+        segment, width = self.segment, self.config.shape.word_bytes
+        offset_bits = exact_log2(width)
+        left = Signal(signed(self.config.x_bits + 1))
+        line_inside, near, all_left, some_left = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            left.eq(segment.row_bytes - place.x),
+            line_inside.eq((place.y >= 0) & (place.y < segment.height)),
+            near.eq(place.x[offset_bits:].all()),
+            some_left.eq(left > 0),
+            all_left.eq(some_left & left[offset_bits:].any()),
+        ]
+        inside = Signal(width)
+        for i in range(width):
+            begun = (place.x >= 0) | (near & (place.x[:offset_bits] >= width - i))
+            not_ended = all_left | (some_left & (left[:offset_bits] > i))
+            m.d.comb += inside[i].eq(line_inside & begun & not_ended)
+        return inside

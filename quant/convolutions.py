@@ -1,0 +1,236 @@
+"""Quantizes a convolution or dense layer, and what is added to it before the requantization."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftwork.quant import program
+from shiftwork.quant.dot_product import Rows
+from shiftwork.quant.fusion import Layer
+from shiftwork.quant.graph import Conv
+from shiftwork.quant.layers import Real, State, States, bounded, run_node
+from shiftwork.quant.moments import moments
+from shiftwork.quant.options import QuantizerOptions
+from shiftwork.quant.program import Op, Tensor
+from shiftwork.quant.rounding import Compensation, Nearest, Rounding
+from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
+from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
+
+COPY_EXPONENT = 6
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Target:
+    """The output tensor of a convolution, and the rows that make it."""
+
+    tensor: Tensor
+    rows: Rows
+    integers: IntegerRows
+    raw: bool
+
+    @property
+    def exponent(self) -> int | None:
+        """The output's exponent; None for accumulators."""
+        return None if self.raw else self.tensor.exponent
+
+
+def quantize_conv(
+    layer: Layer, states: States, options: QuantizerOptions
+) -> list[tuple[Op, State]]:
+    """The op of a convolution and what it writes.
+
+    Before it stand copies of the values that are added, where those are finer than the
+    accumulators: a shift to the left cannot make them coarser.
+    """
+    convs = layer_convs(layer)
+    real = _float_sum(layer, states)
+    rounding = _rounding(convs, states, options)
+    copies = []
+    while True:
+        target = _target(layer, _rows(layer, convs, states), real, rounding, options)
+        coarsest = int(target.integers.exponents.min())
+        fine = [name for name in layer.residuals if states[name].tensor.exponent > coarsest]
+        if not fine:
+            break
+        op, state = _coarser(states[fine[0]], coarsest, f"{layer.output}_{fine[0]}")
+        copies.append((op, state))
+        names = [op.output if name == fine[0] else name for name in layer.residuals]
+        layer = replace(layer, residuals=tuple(names))
+        states = {**states, op.output: state}
+    return [*copies, _quantized(layer, target, states, real, options)]
+
+
+def layer_convs(layer: Layer) -> tuple[Conv, ...]:
+    """The convolutions whose outputs the layer adds up; the first one names the op."""
+    assert isinstance(layer.node, Conv)
+    return (layer.node, *layer.products)
+
+
+def _rounding(convs: tuple[Conv, ...], states: States, options: QuantizerOptions) -> Rounding:
+    if options.rounding == "nearest":
+        return Nearest()
+    inputs = tuple(states[conv.input].centred for conv in convs)
+    return Compensation.of(moments(convs, inputs, centred=options.bias_correction))
+
+
+def _rows(layer: Layer, convs: tuple[Conv, ...], states: States) -> Rows:
+    sources = tuple(states[conv.input].tensor for conv in convs)
+    return Rows.of(convs, sources, tuple(states[name].tensor for name in layer.residuals))
+
+
+def _float_sum(layer: Layer, states: States) -> Real:
+    convs = layer_convs(layer)
+    total = sum(run_node(conv, states[conv.input].real, layer.shape) for conv in convs)
+    return np.asarray(sum((states[name].real for name in layer.residuals), total), np.float32)
+
+
+def _target(
+    layer: Layer, rows: Rows, real: Real, rounding: Rounding, options: QuantizerOptions
+) -> Target:
+    """The output tensor, and the rows in integers.
+
+    An 8-bit output's exponent is lowered where a row's accumulator would be coarser.
+    """
+    per_row = options.per_channel
+    if layer.last and options.accumulators and not layer.bounds.present:
+        integers = quantize_rows(rows, rounding, None, method=options.scales, per_row=False)
+        tensor = Tensor(name=layer.output, shape=layer.shape, bits=32)
+        return Target(tensor=tensor, rows=rows, integers=integers, raw=True)
+    signed = layer.bounds.lo < 0 or options.activations == "signed"
+    lo, hi = (-128, 127) if signed else (0, 255)
+    values = layer.bounds.apply(real)
+    exponent = choose_exponent(values, lo, hi, options.scales, options.headroom)
+    while True:
+        integers = quantize_rows(rows, rounding, exponent, method=options.scales, per_row=per_row)
+        finest = int(integers.exponents.min())
+        if finest >= exponent:
+            break
+        exponent = finest
+    grid = Tensor(
+        name=layer.output, shape=layer.shape, lo=lo, hi=hi, signed=signed, exponent=exponent
+    )
+    return Target(tensor=bounded(grid, layer.bounds), rows=rows, integers=integers, raw=False)
+
+
+def _coarser(state: State, exponent: int, name: str) -> tuple[Op, State]:
+    """A copy of ``state`` at a lower exponent."""
+    source = state.tensor
+    tensor = replace(source, name=name, exponent=exponent)
+    channels = source.shape[2]
+    shift = COPY_EXPONENT + source.exponent - exponent
+    op = program.Conv(
+        name=name,
+        input=source.name,
+        output=name,
+        weights=np.full((channels, 1, 1, 1), 1 << COPY_EXPONENT, np.int8),
+        bias=np.zeros(channels, np.int64),
+        shift=np.full(channels, shift, np.int64),
+        lo=tensor.lo,
+        hi=tensor.hi,
+        groups=channels,
+    )
+    scaled = half_up(state.integer * 2.0 ** (COPY_EXPONENT - shift))
+    integer = np.clip(scaled, tensor.lo, tensor.hi).astype(np.float32)
+    return op, State(tensor=tensor, real=state.real, integer=integer)
+
+
+def _quantized(
+    layer: Layer, target: Target, states: States, real: Real, options: QuantizerOptions
+) -> tuple[Op, State]:
+    convs, rows = layer_convs(layer), target.rows
+    exponents, weights = target.integers.exponents, target.integers.weights
+    parts = _parts(convs, weights)
+    sums = _integer_sum(layer, parts, exponents, states)
+    bias = rows.integer_bias(exponents, weights)
+    if options.bias_correction:
+        error = (real - sums * np.exp2(-exponents.astype(float)) - rows.bias).mean(axis=(0, 1, 2))
+        bias = rows.corrected_bias(exponents, weights, error, target.exponent)
+    tensors = {name: state.tensor for name, state in states.items()}
+    op, tensor = convolution_op(layer, target, bias, tensors)
+    integer = sums + bias + weights @ rows.zero_points
+    if not target.raw:
+        integer = half_up(integer * np.exp2(-op.shift.astype(float)))
+        integer = np.clip(integer, tensor.lo, tensor.hi)
+    return op, State(
+        tensor=tensor, real=layer.bounds.apply(real), integer=integer.astype(np.float32)
+    )
+
+
+def convolution_op(
+    layer: Layer, target: Target, bias: FloatArray, tensors: Mapping[str, Tensor]
+) -> tuple[program.Conv, Tensor]:
+    """The op that computes ``target`` with ``bias[O]``, and its output tensor."""
+    node, tensor = layer_convs(layer)[0], target.tensor
+    exponents = target.integers.exponents
+    parts = _parts(layer_convs(layer), target.integers.weights)
+    op = program.Conv(
+        name=node.name,
+        input=node.input,
+        output=layer.output,
+        weights=parts[0].astype(np.int8),
+        bias=bias.astype(np.int64),
+        shift=np.zeros_like(exponents) if target.raw else exponents - tensor.exponent,
+        lo=-128 if target.raw else tensor.lo,
+        hi=127 if target.raw else tensor.hi,
+        stride=node.stride,
+        padding=node.padding,
+        dilation=node.dilation,
+        pad_value=tensors[node.input].zero_point,
+        accumulators=target.raw,
+        groups=node.groups,
+        terms=(*_products(layer, parts, tensors), *_residuals(layer, exponents, tensors)),
+    )
+    if target.raw:
+        least, greatest = op.accumulator_range(*(tensors[name] for name in layer.inputs))
+        lo, hi = int(least.min()), int(greatest.max())
+        tensor = replace(tensor, lo=lo, hi=hi, exponent=int(exponents[0]))
+    return op, tensor
+
+
+def _parts(convs: tuple[Conv, ...], weights: FloatArray) -> tuple[FloatArray, ...]:
+    """The integer weights ``[O, kh, kw, I]`` of each convolution."""
+    ends = np.cumsum([conv.weights[0].size for conv in convs])[:-1]
+    parts = np.split(weights, ends, axis=1)
+    return tuple(p.reshape(conv.weights.shape) for p, conv in zip(parts, convs, strict=True))
+
+
+def _integer_sum(
+    layer: Layer, parts: tuple[FloatArray, ...], exponents: IntegerArray, states: States
+) -> NDArray[np.float64]:
+    """``sum(w * (q - zero_point))`` in integers, ``[N, H', W', O]``, borders at zero."""
+    total = np.zeros(1)
+    for conv, part in zip(layer_convs(layer), parts, strict=True):
+        node = replace(conv, weights=part.astype(np.float32), bias=np.zeros(len(part), np.float32))
+        x = states[conv.input].centred
+        total = total + run_node(node, x, layer.shape).astype(np.float64)
+    for name in layer.residuals:
+        state = states[name]
+        total = total + state.integer * np.exp2(exponents - float(state.tensor.exponent))
+    return total
+
+
+def _products(
+    layer: Layer, parts: tuple[FloatArray, ...], tensors: Mapping[str, Tensor]
+) -> tuple[program.Product, ...]:
+    return tuple(
+        program.Product(
+            input=conv.input,
+            weights=part.astype(np.int8),
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            pad_value=tensors[conv.input].zero_point,
+        )
+        for conv, part in zip(layer.products, parts[1:], strict=True)
+    )
+
+
+def _residuals(
+    layer: Layer, exponents: IntegerArray, tensors: Mapping[str, Tensor]
+) -> tuple[program.Residual, ...]:
+    return tuple(
+        program.Residual(input=name, shift=exponents - tensors[name].exponent)
+        for name in layer.residuals
+    )

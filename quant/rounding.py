@@ -1,0 +1,117 @@
+"""Rounds rows of weights to integers so that errors cancel over the inputs that occur.
+
+Error compensation is that of GPTQ (Frantar et al., 2022): each column is rounded in turn, and its
+error is distributed over the columns still to come. Coordinate descent then moves single weights
+by whole steps as long as that lowers the error of the dot products.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shiftwork.quant.scales import FloatArray, IntegerArray, half_up, to_integers
+
+DAMPING = 0.01
+PASSES = 6
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Compensation:
+    """Rounding for inputs with the moments ``moments[K, K]``, or ``[O, K, K]`` a row.
+
+    Use :meth:`of`.
+
+    Attributes:
+        moments: damped, so that they are positive definite.
+        spread: upper triangular, ``spread.T @ spread`` the inverse of ``moments``, both with the
+            columns in ``order``.
+        order: the columns, those with the greatest moments first.
+    """
+
+    moments: FloatArray
+    spread: FloatArray
+    order: IntegerArray
+
+    @classmethod
+    def of(cls, moments: FloatArray) -> "Compensation":
+        """From the moments of the inputs, :func:`shiftwork.quant.moments.moments`."""
+        count = moments.shape[-1]
+        diagonal = np.einsum("...kk->...k", moments)
+        floor = np.maximum(DAMPING * diagonal.mean(axis=-1, keepdims=True), np.finfo(float).tiny)
+        floor = np.where(diagonal.any(axis=-1, keepdims=True), floor, 1.0)
+        damped = moments + floor[..., None] * np.eye(count)
+        order = np.argsort(-diagonal.reshape(-1, count).sum(axis=0), kind="stable")
+        sorted_moments = damped[..., order, :][..., :, order]
+        lower = np.linalg.cholesky(np.linalg.inv(sorted_moments))
+        return cls(moments=damped, spread=np.swapaxes(lower, -1, -2), order=order)
+
+    def only(self, rows: NDArray[np.bool_]) -> "Compensation":
+        """For some of the rows."""
+        if self.moments.ndim == 2:
+            return self
+        return Compensation(moments=self.moments[rows], spread=self.spread[rows], order=self.order)
+
+    def round(self, weights: FloatArray) -> FloatArray:
+        """``weights[O, K]``, in steps, as integers in -128..127."""
+        return self._descended(weights, self._compensated(weights))
+
+    def error(self, weights: FloatArray, rounded: FloatArray) -> FloatArray:
+        """``[O]``: the mean square of what rounding changes in the dot product, in steps."""
+        difference = rounded - weights
+        return (self._times_moments(difference) * difference).sum(axis=1)
+
+    def _compensated(self, weights: FloatArray) -> FloatArray:
+        left = weights[:, self.order].copy()
+        rounded = np.empty_like(left)
+        for column in range(left.shape[1]):
+            rounded[:, column] = np.clip(half_up(left[:, column]), -128, 127)
+            spread = self.spread[..., column, column:]
+            error = (left[:, column] - rounded[:, column]) / spread[..., 0]
+            left[:, column:] -= error[:, None] * spread
+        result = np.empty_like(rounded)
+        result[:, self.order] = rounded
+        return result
+
+    def _descended(self, weights: FloatArray, rounded: FloatArray) -> FloatArray:
+        rounded = rounded.copy()
+        gradient = self._times_moments(rounded - weights)
+        for _ in range(PASSES):
+            moved = False
+            for column in range(weights.shape[1]):
+                moments = self.moments[..., column, :]
+                best = rounded[:, column] - gradient[:, column] / moments[..., column]
+                step = np.clip(half_up(best), -128, 127) - rounded[:, column]
+                if step.any():
+                    moved = True
+                    rounded[:, column] += step
+                    gradient += step[:, None] * moments
+            if not moved:
+                break
+        return rounded
+
+    def _times_moments(self, difference: FloatArray) -> FloatArray:
+        if self.moments.ndim == 2:
+            return difference @ self.moments
+        return np.einsum("ok,okj->oj", difference, self.moments)
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Rounding of each weight on its own."""
+
+    def only(self, rows: NDArray[np.bool_]) -> "Nearest":
+        """For some of the rows."""
+        del rows
+        return self
+
+    def round(self, weights: FloatArray) -> FloatArray:
+        """``weights[O, K]``, in steps, as integers in -128..127, halves up."""
+        return to_integers(weights, 0, -128, 127)
+
+    def error(self, weights: FloatArray, rounded: FloatArray) -> FloatArray:
+        """``[O]``: the sum of squares of what rounding changes, in steps."""
+        return np.square(rounded - weights).sum(axis=1)
+
+
+Rounding = Compensation | Nearest

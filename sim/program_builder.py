@@ -1,0 +1,287 @@
+"""Writes integer programs op by op, with random weights."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
+from shiftwork.quant.program import (
+    AveragePool,
+    Conv,
+    MaxPool,
+    Op,
+    Product,
+    Program,
+    Reshape,
+    Residual,
+    Tensor,
+    Term,
+)
+
+LARGEST_RESIDUAL_SHIFT = 9
+
+
+class ProgramBuilder:
+    """Appends ops one by one and keeps track of the shapes.
+
+    Every op reads :attr:`last`, the output of the op before it; :meth:`at` goes back to an earlier
+    tensor. :meth:`residual` and :meth:`shortcut` extend the accumulator of the last op.
+
+    Parameters:
+        name: the program's name.
+        shape: ``(H, W, C)`` of the input, the tensor ``input``.
+        rng: where the weights come from.
+        signed: whether input bytes are -128..127 or 0..255.
+        zero_point: of the input.
+    """
+
+    def __init__(
+        self, name: str, shape: Shape, rng: Generator, *, signed: bool = True, zero_point: int = 0
+    ) -> None:
+        lo, hi = (-128, 127) if signed else (0, 255)
+        self.name = name
+        self.rng = rng
+        self.tensors = [
+            Tensor(name="input", shape=shape, lo=lo, hi=hi, signed=signed, zero_point=zero_point)
+        ]
+        self.ops: list[Op] = []
+        self.last = self.tensors[0]
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of that name."""
+        return next(tensor for tensor in self.tensors if tensor.name == name)
+
+    def at(self, name: str) -> "ProgramBuilder":
+        """The next op reads the tensor ``name``."""
+        self.last = self.tensor(name)
+        return self
+
+    def conv(
+        self,
+        channels: int,
+        kernel: Pair = (3, 3),
+        *,
+        stride: Pair = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        dilation: Pair = (1, 1),
+        unsigned: bool = False,
+        bounds: Pair | None = None,
+        shift: int | None = None,
+        accumulators: bool = False,
+        groups: int = 1,
+        name: str | None = None,
+    ) -> "ProgramBuilder":
+        """A convolution with random weights.
+
+        ``bounds`` narrows the clip; ``shift`` is that of every channel, by default one that fills
+        the output's range, and differs from channel to channel.
+        """
+        source = self.last
+        shape = output_shape(source.shape, channels, kernel, stride, padding, dilation)
+        weights = self._weights(channels, kernel, source.shape[2] // groups)
+        bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
+        lo, hi = bounds or ((0, 255) if unsigned else (-128, 127))
+        name = name or f"conv{len(self.ops)}"
+        target = Tensor(name=name, shape=shape, lo=lo, hi=hi, signed=not unsigned)
+        if accumulators:
+            target = _accumulator_tensor(target)
+        op = Conv(
+            name=target.name,
+            input=source.name,
+            output=target.name,
+            weights=weights,
+            bias=bias,
+            shift=self._shifts(weights) if shift is None else np.full(channels, shift, np.int64),
+            lo=lo,
+            hi=hi,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            pad_value=source.zero_point,
+            accumulators=accumulators,
+            groups=groups,
+        )
+        return self._append(op, target)
+
+    def depthwise(
+        self,
+        kernel: Pair = (3, 3),
+        *,
+        stride: Pair = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        unsigned: bool = False,
+        bounds: Pair | None = None,
+        shift: int | None = None,
+        name: str | None = None,
+    ) -> "ProgramBuilder":
+        """A depthwise convolution with random weights; arguments as of :meth:`conv`."""
+        channels = self.last.shape[2]
+        return self.conv(
+            channels,
+            kernel,
+            stride=stride,
+            padding=padding,
+            unsigned=unsigned,
+            bounds=bounds,
+            shift=shift,
+            groups=channels,
+            name=name or f"depthwise{len(self.ops)}",
+        )
+
+    def dense(
+        self,
+        channels: int,
+        *,
+        unsigned: bool = False,
+        accumulators: bool = False,
+        name: str | None = None,
+    ) -> "ProgramBuilder":
+        """A dense layer on the flattened feature map."""
+        if self.last.shape[:2] != (1, 1):
+            self.reshape((1, 1, self.last.size))
+        return self.conv(channels, (1, 1), unsigned=unsigned, accumulators=accumulators, name=name)
+
+    def residual(self, tensor: str, shift: NDArray[np.int64] | None = None) -> "ProgramBuilder":
+        """Adds the earlier ``tensor`` to the accumulators of the last op, a convolution.
+
+        ``shift`` is one left shift a channel. By default the shifts differ from channel to channel,
+        0..9, and most leave the sum within reach of the output's range.
+        """
+        if shift is None:
+            near = self._last_conv.shift + self.rng.integers(-6, 2, self.last.shape[2])
+            shift = np.clip(near, 0, LARGEST_RESIDUAL_SHIFT)
+        return self._extend(Residual(input=tensor, shift=shift))
+
+    def shortcut(
+        self,
+        tensor: str,
+        kernel: Pair = (1, 1),
+        *,
+        stride: Pair = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        dilation: Pair = (1, 1),
+    ) -> "ProgramBuilder":
+        """Adds a convolution of the earlier ``tensor`` to the accumulators of the last op."""
+        source = self.tensor(tensor)
+        return self._extend(
+            Product(
+                input=tensor,
+                weights=self._weights(self.last.shape[2], kernel, source.shape[2]),
+                stride=stride,
+                padding=padding,
+                dilation=dilation,
+                pad_value=source.zero_point,
+            )
+        )
+
+    def reshape(self, shape: Shape, *, name: str | None = None) -> "ProgramBuilder":
+        """The same elements in another shape."""
+        name = name or f"reshape{len(self.ops)}"
+        op = Reshape(name=name, input=self.last.name, output=name)
+        return self._append(op, replace(self.last, name=name, shape=shape))
+
+    def max_pool(
+        self,
+        kernel: Pair = (2, 2),
+        stride: Pair = (2, 2),
+        padding: Padding = (0, 0, 0, 0),
+        *,
+        name: str | None = None,
+    ) -> "ProgramBuilder":
+        """A maximum over windows."""
+        source, name = self.last, name or f"max_pool{len(self.ops)}"
+        shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
+        op = MaxPool(
+            name=name,
+            input=source.name,
+            output=name,
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+        )
+        return self._append(op, replace(source, name=name, shape=shape))
+
+    def average_pool(
+        self,
+        kernel: Pair = (2, 2),
+        stride: Pair = (2, 2),
+        padding: Padding = (0, 0, 0, 0),
+        *,
+        finer: int = 0,
+        name: str | None = None,
+    ) -> "ProgramBuilder":
+        """A shift-only average over windows; what is left of 1/n goes into the gain.
+
+        ``finer`` is how much less than ``ceil(log2(n))`` the shift is; large averages saturate.
+        """
+        source, name = self.last, name or f"average_pool{len(self.ops)}"
+        shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
+        taps = kernel[0] * kernel[1]
+        most = (taps - 1).bit_length()
+        shift = max(0, most - finer)
+        op = AveragePool(
+            name=name,
+            input=source.name,
+            output=name,
+            kernel=kernel,
+            stride=stride,
+            padding=padding,
+            shift=shift,
+            lo=source.lo,
+            hi=source.hi,
+            pad_value=source.zero_point,
+        )
+        target = replace(
+            source,
+            name=name,
+            shape=shape,
+            gain=source.gain * 2.0**most / taps,
+            exponent=source.exponent + most - shift,
+        )
+        return self._append(op, target)
+
+    def build(self) -> Program:
+        """The program, verified; its output is the output of the last op."""
+        first, last = self.tensors[0], self.tensors[-1]
+        return Program(
+            name=self.name,
+            tensors=tuple(self.tensors),
+            ops=tuple(self.ops),
+            input=first.name,
+            output=last.name,
+            input_layout=Layout.identity(first.shape),
+            output_layout=Layout.identity(last.shape),
+        )
+
+    @property
+    def _last_conv(self) -> Conv:
+        op = self.ops[-1]
+        if not isinstance(op, Conv):
+            raise TypeError(f"a residual or shortcut needs a convolution, not '{op.name}'")
+        return op
+
+    def _extend(self, term: Term) -> "ProgramBuilder":
+        op = self._last_conv
+        self.ops[-1] = replace(op, terms=(*op.terms, term))
+        return self
+
+    def _append(self, op: Op, target: Tensor) -> "ProgramBuilder":
+        self.ops.append(op)
+        self.tensors.append(target)
+        self.last = target
+        return self
+
+    def _weights(self, channels: int, kernel: Pair, inputs: int) -> NDArray[np.int8]:
+        return self.rng.integers(-128, 128, (channels, *kernel, inputs), dtype=np.int8)
+
+    def _shifts(self, weights: NDArray[np.int8]) -> NDArray[np.int64]:
+        typical = 40.0 * np.sqrt((weights[0].astype(np.float64) ** 2).sum())
+        usual = max(1, round(np.log2(max(typical, 1.0) / 64.0)))
+        steps = self.rng.integers(-1, 2, len(weights), dtype=np.int64)
+        return np.maximum(usual + steps, 0)
+
+
+def _accumulator_tensor(target: Tensor) -> Tensor:
+    return replace(target, lo=-(1 << 31), hi=(1 << 31) - 1, signed=True, bits=32)
