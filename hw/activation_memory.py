@@ -103,13 +103,12 @@ class ActivationMemory(wiring.Component):
         banks = shape.word_bytes // shape.bank_bytes
         requested = Signal(self.config.address_bits, name=f"{name}_address")
         row = Signal(self.config.address_bits - offset_bits, name=f"{name}_row", reset_less=True)
-        following = Signal.like(row, name=f"{name}_next")
+        following = Signal(len(row), name=f"{name}_next")
         wraps = Signal(banks, name=f"{name}_wraps", reset_less=True)
-        m.d.comb += requested.eq(address)
+        m.d.comb += [requested.eq(address), following.eq(row + 1)]
         first = requested[part_bits:offset_bits]
         m.d.sync += [
             row.eq(requested[offset_bits:]),
-            following.eq(requested[offset_bits:] + 1),
             wraps.eq(Cat(first > index for index in range(banks))),
         ]
         return [Mux(wraps[index], following, row) for index in range(banks)]

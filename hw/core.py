@@ -40,6 +40,8 @@ class Core(wiring.Component):
     Parameters:
         config: the array's configuration.
         images: contents of the ROMs.
+        preload: the payload, if the activation memory holds it at power-up and no flash loader
+            brings it. For simulation: not every family has such memory.
 
     Members:
         i: bytes of the input frames in NHWC order; unsigned inputs are sent as they are.
@@ -54,16 +56,18 @@ class Core(wiring.Component):
             a design: they cost nothing then.
     """
 
-    def __init__(self, *, config: ArrayConfig, images: RomImages):
+    def __init__(self, *, config: ArrayConfig, images: RomImages, preload: bytes = b""):
         self.array_config = config
         self.images = images
+        self.preload = preload
+        self.has_flash = config.payload_bytes > 0 and not preload
         width = config.shape.word_bytes
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
                 "o": Out(stream.Signature(8)),
                 "busy": Out(1),
-                **(FLASH_PORTS if config.payload_bytes else {}),
+                **(FLASH_PORTS if self.has_flash else {}),
                 "trace_valid": Out(1),
                 "trace_layer": Out(TRACE_LAYER_BITS),
                 "trace_offset": Out(TRACE_OFFSET_BITS),
@@ -80,7 +84,8 @@ class Core(wiring.Component):
         m.submodules.sender = sender = OutputSender(config=config)
         m.submodules.fetch = fetch = Fetch(config=config)
         m.submodules.drain = drain = Drain(config=config, parameters=self.images.parameters)
-        m.submodules.memory = memory = ActivationMemory(config=config)
+        contents = bytes(config.payload_base) + self.preload if self.preload else b""
+        m.submodules.memory = memory = ActivationMemory(config=config, contents=contents)
         wiring.connect(m, wiring.flipped(self.i), loader.i)
         wiring.connect(m, sender.o, wiring.flipped(self.o))
         self._connect_control(m, sequencer, loader, sender, fetch, drain)
@@ -174,7 +179,7 @@ class Core(wiring.Component):
             loader.write_ready.eq(loader_may_write),
             loader.enable.eq(sequencer.header_valid),
         ]
-        if self.array_config.payload_bytes:
+        if self.has_flash:
             self._add_flash_loader(m, sequencer, loader, memory)
 
     def _add_copier(

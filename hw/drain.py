@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from shiftwork.hw import requantizer
 from shiftwork.hw.config import ArrayConfig
@@ -25,15 +24,17 @@ PLANES = 4
 
 @dataclass(frozen=True)
 class _Position:
-    """A value of a tile: its row, its place among the columns of a lane, its byte."""
+    """A value of a tile: its place among the columns of a lane, and its byte.
 
-    row: Signal
+    The counters know where rows, channels and lines of columns end, from ``captured`` on.
+    """
+
     place: Signal
     plane: Signal
     channels: Signal
-    last_row: Signal
-    last_place: Signal
-    row_full: Signal
+    full_place: LoopCounter
+    last_place: LoopCounter
+    last_row: LoopCounter
 
 
 class Drain(wiring.Component):
@@ -111,7 +112,7 @@ class Drain(wiring.Component):
         m.d.comb += [
             step.eq(active & enable),
             value_end.eq(~layer.raw | (at.plane == PLANES - 1)),
-            chunk_end.eq(value_end & at.last_row & at.last_place),
+            chunk_end.eq(value_end & at.last_row.last & at.last_place.last),
             layer_end.eq(chunk_end & group.last & tile.last & line.last),
             group.step.eq(step & chunk_end),
             tile.step.eq(step & chunk_end & group.last),
@@ -121,19 +122,27 @@ class Drain(wiring.Component):
         with m.If(step):
             m.d.sync += at.plane.eq(Mux(layer.raw, at.plane + 1, 0))
             with m.If(value_end):
-                m.d.sync += at.place.eq(at.place + 1)
-                with m.If(at.row_full):
-                    m.d.sync += [at.place.eq(0), at.row.eq(at.row + 1)]
+                m.d.sync += at.place.eq(Mux(at.full_place.last, 0, at.place + 1))
             with m.If(chunk_end):
-                m.d.sync += [active.eq(0), at.place.eq(0), at.row.eq(0)]
+                m.d.sync += active.eq(0)
         with m.If(self.captured):
-            m.d.sync += active.eq(1)
+            m.d.sync += [active.eq(1), at.place.eq(0)]
+        value = step & value_end
+        for counter, start, counted in (
+            (at.full_place, 0, 1),
+            (at.last_place, value & at.full_place.last, 1),
+            (at.last_row, 0, at.full_place.last),
+        ):
+            m.d.comb += [
+                counter.start.eq(self.captured | start),
+                counter.step.eq(value & counted),
+            ]
         self._add_parameters(
             m,
             begin=begin,
             enable=enable,
             next_value=step & value_end,
-            row_end=at.row_full,
+            row_end=at.full_place.last,
             chunk_end=chunk_end,
             tile_end=chunk_end & group.last,
         )
@@ -168,29 +177,26 @@ class Drain(wiring.Component):
         layer, shape = self.layer, self.config.shape
         lanes, width = shape.lanes, shape.word_bytes
         places = max(shape.columns, width) // lanes
-        at = _Position(
-            row=Signal(max(1, ceil_log2(shape.rows))),
-            place=Signal(range(places)),
-            plane=Signal(2),
-            channels=Signal(range(max(shape.columns, width) + 1)),
-            last_row=Signal(),
-            last_place=Signal(),
-            row_full=Signal(),
-        )
+        place, row = Signal(range(places)), Signal(range(shape.rows))
         full = Mux(layer.pool, width, shape.columns)
         full_place = Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
-        final_row, final_place = Signal.like(at.row), Signal.like(at.place)
+        counters = {name: LoopCounter(width=len(place)) for name in ("full_place", "last_place")}
+        counters["last_row"] = LoopCounter(width=len(row))
+        for name, limit in (
+            ("full_place", full_place),
+            ("last_place", Mux(group.last, layer.last_place, full_place)),
+            ("last_row", Mux(tile.last, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))),
+        ):
+            m.submodules[name] = counters[name]
+            m.d.comb += counters[name].limit.eq(limit)
+        at = _Position(
+            place=place,
+            plane=Signal(2),
+            channels=Signal(range(max(shape.columns, width) + 1)),
+            **counters,
+        )
         # Registered, since a chunk never begins in the cycle after the one before.
-        m.d.sync += [
-            final_row.eq(Mux(tile.last, layer.last_rows, Mux(layer.pool, 0, shape.rows - 1))),
-            final_place.eq(Mux(group.last, layer.last_place, full_place)),
-            at.channels.eq(Mux(group.last, layer.last_channels, full)),
-        ]
-        m.d.comb += [
-            at.last_row.eq(at.row == final_row),
-            at.last_place.eq(at.place == final_place),
-            at.row_full.eq(at.place == full_place),
-        ]
+        m.d.sync += at.channels.eq(Mux(group.last, layer.last_channels, full))
         return at
 
     def _add_parameters(
@@ -242,7 +248,7 @@ class Drain(wiring.Component):
         tag = Signal(DrainTag)
         m.d.comb += [
             exists.eq(Cat(step & (at.place * lanes + q < at.channels) for q in range(lanes))),
-            word_full.eq(layer.raw | (at.place % slots == slots - 1) | at.last_place),
+            word_full.eq(layer.raw | (at.place % slots == slots - 1) | at.last_place.last),
             tag.emit.eq(exists[0] & word_full),
             tag.layer_end.eq(step & layer_end),
             tag.line_end.eq(line_end),
@@ -250,7 +256,7 @@ class Drain(wiring.Component):
         ]
         with m.If(step & chunk_end):
             m.d.comb += tag.move.eq(Mux(tile_end, Move.TILE, Move.GROUP))
-        with m.Elif(step & value_end & at.row_full):
+        with m.Elif(step & value_end & at.full_place.last):
             m.d.comb += tag.move.eq(Move.ROW)
         with m.Elif(tag.emit):
             m.d.comb += tag.move.eq(Mux(value_end, Move.WORD, Move.PLANE))
@@ -329,10 +335,12 @@ class Drain(wiring.Component):
         request, waiting = pending, complete
         if self.config.shape.single_port:
             request, waiting = Signal(self._request_layout(), reset_less=True), Signal()
-            free = ~waiting | self.write_ready
-            m.d.comb += enable.eq(~complete | free)
-            with m.If(free):
+            # The drain does not look at the port, which is a long path: it may lose a cycle.
+            m.d.comb += enable.eq(~(complete & waiting))
+            with m.If(~waiting | self.write_ready):
                 m.d.sync += [waiting.eq(complete), request.eq(pending)]
+                with m.If(~enable):
+                    m.d.sync += complete.eq(0)
         else:
             m.d.comb += enable.eq(~complete | self.write_ready)
         m.d.comb += [

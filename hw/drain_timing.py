@@ -79,6 +79,8 @@ def run_interval(
         done += stepped
         if stepped and done == work.steps:
             last_step = cycle
+        if done >= work.steps and not any(pipeline):
+            break
     return Interval(last_step, pipeline)
 
 
@@ -91,9 +93,9 @@ def _advanced(pipeline: Pipeline, completes: bool, *, taken: bool) -> tuple[Pipe
         taken: whether the memory reads in this cycle.
     """
     *stages, waiting = pipeline
+    if waiting and stages[-1]:
+        return (pipeline if taken else (*stages[:-1], False, True)), False
     if waiting and taken:
-        if stages[-1]:
-            return pipeline, False
         return (completes, *stages[:-1], True), True
     return (completes, *stages), True
 

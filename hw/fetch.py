@@ -100,10 +100,13 @@ class Fetch(wiring.Component):
             window_last.eq(self._last_of(walkers)),
             chunk_last.eq((padding & pad.last) | (window_last & ~pads)),
         ]
+        # A chunk that others follow takes two cycles at least: its loops may step a cycle later.
+        chunk_ended = Signal()
+        m.d.sync += chunk_ended.eq(chunk_last)
         for counter, limit, step in (
             (pad, layer.chunk_pad - 1, padding),
-            (group, layer.groups, chunk_last),
-            (tile, layer.tiles, chunk_last & group.last),
+            (group, layer.groups, chunk_ended),
+            (tile, layer.tiles, chunk_ended & group.last),
         ):
             m.d.comb += [
                 counter.limit.eq(limit),

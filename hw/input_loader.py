@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import descriptor_layout
+from shiftwork.hw.loop_counter import LoopCounter
 
 
 class InputLoader(wiring.Component):
@@ -52,43 +53,48 @@ class InputLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         header = self.header
-        count = Signal.like(header.input_last)
+        m.submodules.count = count = LoopCounter(width=len(header.input_last))
         address = Signal(self.config.address_bits)
         load_second, compute_second = Signal(), Signal()
         full = Signal(2)
         # A register of its own, so that the stream's ready is a short path.
         accepting = Signal()
+        begin, transfer = Signal(), Signal()
         taken = full.bit_select(load_second, 1)
         if self.config.shape.input_buffers == 1:
             taken = full.any()
         m.d.comb += [
+            begin.eq(~accepting & self.enable & ~taken),
+            transfer.eq(self.i.valid & self.i.ready),
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
             self.write_address.eq(address),
             self.write_data.eq(Cat(self.i.payload[:7], self.i.payload[7] ^ header.input_flip)),
             self.full.eq(full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),
+            count.limit.eq(header.input_last),
+            count.start.eq(begin),
+            count.step.eq(transfer),
         ]
-        with m.If(~accepting & self.enable & ~taken):
-            m.d.sync += [
-                address.eq(header.input_first + Mux(load_second, header.input_pitch, 0)),
-                accepting.eq(1),
-            ]
+        with m.If(begin | transfer):
+            m.d.sync += address.eq(
+                Mux(
+                    accepting,
+                    address + 1,
+                    header.input_first + Mux(load_second, header.input_pitch, 0),
+                )
+            )
+        with m.If(begin):
+            m.d.sync += accepting.eq(1)
         with m.If(self.release):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(0),
                 compute_second.eq(~compute_second),
             ]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(transfer & count.last):
             m.d.sync += [
-                address.eq(address + 1),
-                count.eq(count + 1),
+                accepting.eq(0),
+                full.bit_select(load_second, 1).eq(1),
+                load_second.eq(~load_second),
             ]
-            with m.If(count == header.input_last):
-                m.d.sync += [
-                    count.eq(0),
-                    accepting.eq(0),
-                    full.bit_select(load_second, 1).eq(1),
-                    load_second.eq(~load_second),
-                ]
         return m

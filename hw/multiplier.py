@@ -9,6 +9,15 @@ from shiftwork.hw.config import Family
 LATENCY = 2
 ICE40UP_PRODUCTS = 16
 """Products of 8x8 bits that the 8 SB_MAC16 of an UP5K make, two each."""
+MULTIPLIER_REGISTERS = {
+    **{
+        f"REG_{place}_{port}": f"{port}0"
+        for place in ("INPUTA", "INPUTB", "OUTPUT")
+        for port in ("CLK", "CE", "RST")
+    },
+    "REG_PIPELINE_CLK": "NONE",
+}
+"""Parameters of MULT18X18D: registers at the operands and at the product."""
 ECP5_OPERAND_BITS = 18
 ECP5_PRODUCT_BITS = 36
 
@@ -102,16 +111,7 @@ class MultiplierBank(wiring.Component):
         bits |= {f"o_P{bit}": product[bit] for bit in range(ECP5_PRODUCT_BITS)}
         m.submodules[f"mult18_{index}"] = Instance(
             "MULT18X18D",
-            p_REG_INPUTA_CLK="CLK0",
-            p_REG_INPUTA_CE="CE0",
-            p_REG_INPUTA_RST="RST0",
-            p_REG_INPUTB_CLK="CLK0",
-            p_REG_INPUTB_CE="CE0",
-            p_REG_INPUTB_RST="RST0",
-            p_REG_OUTPUT_CLK="CLK0",
-            p_REG_OUTPUT_CE="CE0",
-            p_REG_OUTPUT_RST="RST0",
-            p_REG_PIPELINE_CLK="NONE",
+            **{f"p_{name}": value for name, value in MULTIPLIER_REGISTERS.items()},
             i_CLK0=ClockSignal(),
             i_CE0=Const(1),
             i_RST0=Const(0),

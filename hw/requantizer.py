@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import DrainTag
 
-LATENCY = 4
+LATENCY = 5
 """Enabled cycles from ``sum`` to ``byte``; bias and shift follow the sum by one."""
 
 
@@ -18,7 +18,7 @@ class Requantizer(wiring.Component):
     the byte ``plane`` of the sign-extended accumulator comes out instead. With ``flip`` the top
     bit of the result is inverted: an unsigned byte as it is stored.
 
-    Latency: 4 enabled cycles. Flow control: ``enable`` holds the whole pipeline.
+    Latency: ``LATENCY`` enabled cycles. Flow control: ``enable`` holds the whole pipeline.
 
     Parameters:
         config: the array's configuration.
@@ -56,13 +56,15 @@ class Requantizer(wiring.Component):
         accumulator = Signal(signed(bits), reset_less=True)
         shift = Signal(self.config.shift_bits, reset_less=True)
         shifted = Signal(signed(max(bits - base, 9)), reset_less=True)
+        low, high = Signal(reset_less=True), Signal(reset_less=True)
+        kept = Signal(signed(9), reset_less=True)
         clipped = Signal(signed(9))
         byte = Signal(8, reset_less=True)
 
         word = Signal(32)
         m.d.comb += [
             word.eq(accumulator),
-            clipped.eq(Mux(shifted < self.lo, self.lo, Mux(shifted > self.hi, self.hi, shifted))),
+            clipped.eq(Mux(low, self.lo, Mux(high, self.hi, kept))),
             self.byte.eq(byte),
         ]
         with m.If(self.enable):
@@ -73,7 +75,10 @@ class Requantizer(wiring.Component):
                 shifted.eq(
                     Mux(self.raw, word.word_select(self.plane, 8), (accumulator >> base) >> shift)
                 ),
-                byte.eq(Mux(self.raw, shifted[:8], Cat(clipped[:7], clipped[7] ^ self.flip))),
+                low.eq(shifted < self.lo),
+                high.eq(shifted > self.hi),
+                kept.eq(shifted),
+                byte.eq(Mux(self.raw, kept[:8], Cat(clipped[:7], clipped[7] ^ self.flip))),
             ]
         return m
 

@@ -5,8 +5,9 @@ formulas name the constants of the blocks whose latencies they count.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 from amaranth.utils import ceil_log2, exact_log2
 
@@ -114,6 +115,14 @@ class Schedule:
         return sum(layer.cycles for layer in self.layers)
 
     @property
+    def input_held_cycles(self) -> int:
+        """Cycles of a frame before its only input buffer takes the next one; 0 with two buffers."""
+        if self.config.shape.input_buffers > 1:
+            return 0
+        last = max(layer.index for layer in self.layers if layer.descriptor["frees_input"])
+        return sum(layer.cycles for layer in self.layers[: last + 1])
+
+    @property
     def macs(self) -> int:
         """Useful multiply-accumulates of a frame."""
         return sum(layer.macs for layer in self.layers)
@@ -161,28 +170,91 @@ def make_schedule(program: Program, shape: ArrayShape) -> Schedule:
         ProgramError: if the program holds what the array cannot run.
         CapacityError: if it is too large for the engine's formats, or not for this shape.
     """
-    ops = _hardware_ops(program)
-    _check(ops)
-    memory = allocate(program, alignment=shape.word_bytes, input_buffers=shape.input_buffers)
-    works = _works(program, ops, shape)
-    descriptors = _descriptors(program, works, shape, memory)
-    plans = []
-    for work, descriptor in zip(works, descriptors, strict=True):
-        drained = _plan_drain(descriptor, work, shape)
-        descriptor["chunk_pad"] = drained.pad
-        plans.append(drained)
-    config = _config(program, works, shape, memory, descriptors)
-    if config.copies_weights:
-        config = _with_payload(program, config, works, memory)
-    load = layouts.descriptor_words(config.fields) + LOAD_OVERHEAD
-    layers = tuple(
-        _layer(program, index, work, descriptor, drained, shape, load)
-        for index, (work, descriptor, drained) in enumerate(
-            zip(works, descriptors, plans, strict=True)
+    return Outline(program, shape).schedule()
+
+
+class Outline:
+    """What of a schedule is known without its timing: sizes, and a bound of the cycles.
+
+    Found at a fraction of the schedule's cost, so that many shapes can be compared.
+
+    Parameters:
+        program: the network.
+        shape: of the array.
+
+    Attributes:
+        memory: where the feature maps lie.
+        config: widths and depths; idle cycles may widen a descriptor's field.
+
+    Raises:
+        ProgramError, CapacityError: as :func:`make_schedule`.
+    """
+
+    def __init__(self, program: Program, shape: ArrayShape) -> None:
+        ops = _hardware_ops(program)
+        _check(ops)
+        self.program = program
+        self.shape = shape
+        self.memory = allocate(
+            program, alignment=shape.word_bytes, input_buffers=shape.input_buffers
         )
-    )
-    header = _header(program, memory, len(ops))
-    return Schedule(program=program, config=config, layers=layers, header=header, memory=memory)
+        self._works = _works(program, ops, shape)
+        _check_columns(self._works, shape)
+        self._descriptors = [
+            descriptor | {"chunk_pad": 0}
+            for descriptor in _descriptors(program, self._works, shape, self.memory)
+        ]
+        self.config = self._config(self._descriptors)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of activation memory in use, weights that are copied from it included."""
+        return self.memory.size + self.config.payload_bytes
+
+    @property
+    def column_need(self) -> int:
+        """Bytes of a column's weights in the layer that has most of them."""
+        return max(work.weight_bytes for work in self._works)
+
+    @cached_property
+    def least_cycles(self) -> int:
+        """What the schedule's cycles cannot fall below: the walks alone."""
+        return sum(
+            (work.tiles * work.groups - 1) * work.cycles + work.last_token for work in self._works
+        )
+
+    def schedule(self) -> Schedule:
+        """The schedule."""
+        program, shape, works = self.program, self.shape, self._works
+        plans = [
+            _plan_drain(descriptor, work, shape)
+            for descriptor, work in zip(self._descriptors, works, strict=True)
+        ]
+        descriptors = [
+            descriptor | {"chunk_pad": drained.pad}
+            for descriptor, drained in zip(self._descriptors, plans, strict=True)
+        ]
+        config = self._config(descriptors)
+        load = layouts.descriptor_words(config.fields) + LOAD_OVERHEAD
+        layers = tuple(
+            _layer(program, index, work, descriptor, drained, shape, load)
+            for index, (work, descriptor, drained) in enumerate(
+                zip(works, descriptors, plans, strict=True)
+            )
+        )
+        return Schedule(
+            program=program,
+            config=config,
+            layers=layers,
+            header=_header(program, self.memory, len(works)),
+            memory=self.memory,
+        )
+
+    def _config(self, descriptors: list[dict[str, int]]) -> ArrayConfig:
+        config = _config(self.program, self._works, self.shape, self.memory, descriptors)
+        if not config.copies_weights:
+            return config
+        return _with_payload(self.program, config, self._works, self.memory)
 
 
 @dataclass(frozen=True)
@@ -318,22 +390,26 @@ def _descriptors(
     return result
 
 
+def _check_columns(works: list[_Work], shape: ArrayShape) -> None:
+    """Refuses layers whose weights are more than the columns hold, where they are copied to them.
+
+    Raises:
+        CapacityError: naming the largest layer, the bytes and the way out.
+    """
+    largest = max(works, key=lambda work: work.weight_bytes)
+    if 0 < shape.column_bytes < largest.weight_bytes:
+        raise CapacityError(
+            f"op '{largest.op.name}' has {largest.weight_bytes} bytes of weights for each of "
+            f"{shape.columns} columns, which hold {shape.column_bytes}; use more --columns, "
+            "a narrower layer, or a board with more block RAM"
+        )
+
+
 def _with_payload(
     program: Program, config: ArrayConfig, works: list[_Work], memory: MemoryMap
 ) -> ArrayConfig:
-    """The configuration with the weights behind the feature maps, loaded from a flash.
-
-    Raises:
-        CapacityError: if a layer's weights are more than the columns hold.
-    """
+    """The configuration with the weights behind the feature maps, loaded from a flash."""
     shape = config.shape
-    for work in works:
-        if work.weight_bytes > shape.column_bytes:
-            raise CapacityError(
-                f"op '{work.op.name}' has {work.weight_bytes} bytes of weights for each of "
-                f"{shape.columns} columns, which hold {shape.column_bytes}; use more --columns, "
-                "a narrower layer, or a board with more block RAM"
-            )
     words = sum(work.copy_words(shape) for work in works)
     return replace(
         config,
@@ -459,23 +535,55 @@ def _settle(
     """The pipeline's state before the last chunk; None if a chunk before is late."""
     length = work.cycles + pad
     start = _drain_start(work, shape)
-    reads = _reads(work, pad, chunks=None)
-    known: dict[tuple[Pipeline, tuple[int, int]], Pipeline] = {}
-    pipeline = EMPTY
-    for chunk in range(work.tiles * work.groups - 1):
-        tile, group = divmod(chunk, work.groups)
-        kind = (
-            work.last_rows if tile % work.line_tiles == work.line_tiles - 1 else work.rows,
-            last_channels if group == work.groups - 1 else work.columns,
-        )
-        key = (pipeline, kind)
-        if key not in known:
-            interval = run_interval(kinds[kind], pipeline, start, length, reads)
-            if interval.last_step is None or interval.last_step >= start + length - lead:
-                return None
-            known[key] = interval.pipeline
-        pipeline = known[key]
-    return pipeline
+    endless, ending = (_reads(work, pad, chunks=chunks) for chunks in (None, 2))
+
+    def settled(kind: tuple[int, int], pipeline: Pipeline | None, reads: Reads) -> Pipeline | None:
+        if pipeline is None:
+            return None
+        interval = run_interval(kinds[kind], pipeline, start, length, reads)
+        if interval.last_step is None or interval.last_step >= start + length - lead:
+            return None
+        return interval.pipeline
+
+    @cache
+    def chunk(kind: tuple[int, int], pipeline: Pipeline | None) -> Pipeline | None:
+        return settled(kind, pipeline, endless)
+
+    def groups(rows: int, pipeline: Pipeline | None, count: int) -> Pipeline | None:
+        return _repeated(partial(chunk, (rows, work.columns)), pipeline, count)
+
+    def tile(rows: int, pipeline: Pipeline | None) -> Pipeline | None:
+        return chunk((rows, last_channels), groups(rows, pipeline, work.groups - 1))
+
+    def tiles(pipeline: Pipeline | None, count: int) -> Pipeline | None:
+        return _repeated(partial(tile, work.rows), pipeline, count)
+
+    def line(pipeline: Pipeline | None) -> Pipeline | None:
+        return tile(work.last_rows, tiles(pipeline, work.line_tiles - 1))
+
+    def lines(count: int) -> Pipeline | None:
+        return _repeated(line, EMPTY, count)
+
+    # While the last chunk but one drains, the fetch unit comes to its end.
+    if work.groups > 1:
+        before = tiles(lines(work.tile_lines - 1), work.line_tiles - 1)
+        before = groups(work.last_rows, before, work.groups - 2)
+        return settled((work.last_rows, work.columns), before, ending)
+    if work.line_tiles > 1:
+        before = tiles(lines(work.tile_lines - 1), work.line_tiles - 2)
+        return settled((work.rows, last_channels), before, ending)
+    return settled((work.last_rows, last_channels), lines(work.tile_lines - 2), ending)
+
+
+def _repeated(
+    step: Callable[[Pipeline | None], Pipeline | None], state: Pipeline | None, count: int
+) -> Pipeline | None:
+    """The state after ``count`` steps; one that a step leaves as it is stays."""
+    for _ in range(count):
+        before, state = state, step(state)
+        if state == before:
+            break
+    return state
 
 
 def _reads(work: _Work, pad: int, chunks: int | None) -> Reads:

@@ -50,7 +50,7 @@ def to_rtlil(core: Core) -> str:
         "trace_data": core.trace_data,
         "trace_mask": core.trace_mask,
     }
-    if core.array_config.payload_bytes:
+    if core.has_flash:
         ports |= {name: getattr(core, name) for name in FLASH_PORTS}
     named = {name: (signal, None) for name, signal in ports.items()}
     return rtlil.convert(core, name=TOP, ports=named, emit_src=False)

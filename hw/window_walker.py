@@ -11,7 +11,7 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import FetchToken, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
 
-ADDRESS_STAGES = 3
+ADDRESS_STAGES = 4
 """Cycles from a turn to its read request."""
 TOKEN_STAGES = 1
 """Cycles from a turn to its token."""
@@ -70,7 +70,7 @@ class WindowWalker(wiring.Component):
         start: the layer begins: all loops and the pixels start anew.
         begin: a window begins in the next cycle.
         first_group: this chunk is the first of its tile: the windows lie at new pixels.
-        last_group: this chunk is the last of its tile.
+        last_group: this chunk is the last of its tile; a cycle after ``window_last``.
         window_last: the window's last cycle.
         valid, row, address, inside: a read request: for which row, where, and a bit for each byte
             that lies inside the feature map.
@@ -114,15 +114,14 @@ class WindowWalker(wiring.Component):
         # The loops' decisions reach the addresses through registers: both are long paths.
         late = loops.registered(m)
         begin, late_issue, generate = Signal(), Signal(), Signal()
-        late_turn, late_last_group = Signal.like(turn), Signal()
+        late_turn = Signal.like(turn)
         m.d.sync += [
             begin.eq(self.start),
             late_issue.eq(issue),
             late_turn.eq(turn),
             generate.eq(fresh & self.first_group),
-            late_last_group.eq(self.last_group),
         ]
-        window = self._add_window(m, late, begin=begin, last_group=late_last_group)
+        window = self._add_window(m, late, begin=begin)
         pixel = self._add_pixels(m, begin=begin, issue=late_issue, generate=generate)
         self._add_address(m, issue=late_issue, turn=late_turn, window=window, pixel=pixel)
         return m
@@ -250,9 +249,7 @@ class WindowWalker(wiring.Component):
             self.token.advance.eq(~segment.hold | taps.block_end),
         ]
 
-    def _add_window(
-        self, m: Module, loops: _Loops, *, begin: Signal, last_group: Signal
-    ) -> data.View:
+    def _add_window(self, m: Module, loops: _Loops, *, begin: Signal) -> data.View:
         """The offset within the window."""
         segment, width = self.segment, self.config.shape.word_bytes
         window = Signal(self._position_layout())
@@ -265,7 +262,7 @@ class WindowWalker(wiring.Component):
             following["run"].eq(starts["run"] + segment.run_step),
             following["plane"].eq(starts["plane"] + segment.phase_step),
             following["block"].eq(starts["block"] + width),
-            following["group"].eq(Mux(last_group, 0, starts["group"] + segment.group_step)),
+            following["group"].eq(Mux(self.last_group, 0, starts["group"] + segment.group_step)),
         ]
         with m.If(loops.turn_last):
             m.d.sync += window.x.eq(window.x + width)
@@ -331,37 +328,45 @@ class WindowWalker(wiring.Component):
     def _add_address(
         self, m: Module, *, issue: Signal, turn: Signal, window: data.View, pixel: data.View
     ) -> None:
-        """Adds offset and pixel, then line and position, a stage each."""
+        """Adds offset and pixel; line and position; then masks, a stage each."""
         place = Signal(self._position_layout())
-        placed, placed_row = Signal(), Signal.like(self.row)
+        address = Signal.like(self.address)
         m.d.sync += [
             place.line.eq(pixel.line + window.line),
             place.x.eq(pixel.x + window.x),
             place.y.eq(pixel.y + window.y),
-            placed.eq(issue),
-            placed_row.eq(turn),
-            self.address.eq(place.line + place.x),
-            self.inside.eq(self._inside(m, place)),
-            self.valid.eq(placed),
-            self.row.eq(placed_row),
+            address.eq(place.line + place.x),
+            self.address.eq(address),
         ]
+        self._add_inside(m, place)
+        valid, row = issue, turn
+        for stage in range(ADDRESS_STAGES - 2):
+            next_valid = Signal(name=f"valid_{stage}")
+            next_row = Signal.like(self.row, name=f"row_{stage}_late")
+            m.d.sync += [next_valid.eq(valid), next_row.eq(row)]
+            valid, row = next_valid, next_row
+        m.d.sync += [self.valid.eq(valid), self.row.eq(row)]
 
-    def _inside(self, m: Module, place: data.View) -> Signal:
+    def _add_inside(self, m: Module, place: data.View) -> None:
         """A bit for each byte of the word: does it lie inside the feature map?"""
         segment, width = self.segment, self.config.shape.word_bytes
         offset_bits = exact_log2(width)
+        line_inside, begun, near = Signal(), Signal(), Signal()
         left = Signal(signed(self.config.x_bits + 1))
-        line_inside, near, all_left, some_left = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
+        skipped = Signal(offset_bits)
+        m.d.sync += [
             left.eq(segment.row_bytes - place.x),
             line_inside.eq((place.y >= 0) & (place.y < segment.height)),
+            begun.eq(place.x >= 0),
             near.eq(place.x[offset_bits:].all()),
-            some_left.eq(left > 0),
-            all_left.eq(some_left & left[offset_bits:].any()),
+            skipped.eq(place.x[:offset_bits]),
         ]
-        inside = Signal(width)
+        some_left, all_left = Signal(), Signal()
+        m.d.comb += [
+            some_left.eq(~left[-1] & left.any()),
+            all_left.eq(~left[-1] & left[offset_bits:-1].any()),
+        ]
         for i in range(width):
-            begun = (place.x >= 0) | (near & (place.x[:offset_bits] >= width - i))
-            not_ended = all_left | (some_left & (left[:offset_bits] > i))
-            m.d.comb += inside[i].eq(line_inside & begun & not_ended)
-        return inside
+            here = begun | (near & (skipped >= width - i))
+            still = all_left | (some_left & (left[:offset_bits] > i))
+            m.d.sync += self.inside[i].eq(line_inside & here & still)

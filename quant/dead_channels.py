@@ -15,6 +15,7 @@ from shiftwork.quant.channel_groups import ChannelGroups
 from shiftwork.quant.graph import Conv, FloatArray, Graph, Node, Reshape
 
 VANISHING = 1e-6
+CHANNEL_MULTIPLE = 2
 Masks = dict[str, NDArray[np.bool_]]
 
 
@@ -22,7 +23,8 @@ def remove_dead_channels(graph: Graph) -> Graph:
     """An equivalent graph without the channels that are constant wherever they are read.
 
     Weights below a millionth of their layer's largest count as 0 if all of their row do. A value
-    keeps at least one channel.
+    keeps at least one channel, and an even number of them where one more is left: memories deliver
+    words of two bytes.
     """
     graph = graph.with_nodes([_without_vanishing_rows(node) for node in graph.nodes])
     values, constant = _constants(graph)
@@ -59,7 +61,7 @@ def _constant_channels(graph: Graph, node: Node, constant: Masks) -> NDArray[np.
         case Conv():
             dead = ~node.weights.any(axis=(1, 2, 3))
             if node.groups == 1:
-                return dead | ~node.weights[..., ~sources[0]].any(axis=(1, 2, 3))
+                return np.asarray(dead | ~node.weights[..., ~sources[0]].any(axis=(1, 2, 3)))
             return dead | np.repeat(sources[0], len(node.weights) // node.groups)
         case Reshape():
             before, after = graph.shapes[node.input], graph.shapes[node.output]
@@ -99,8 +101,10 @@ def _kept_groups(
             kept[labels[~_foldable(node, x)]] = True
     for value in graph.shapes:
         labels = groups.labels(value)
-        if not kept[labels].any():
-            kept[labels[0]] = True
+        gone = np.flatnonzero(~kept[labels])
+        if (len(gone) and (len(labels) - len(gone)) % CHANNEL_MULTIPLE) or len(gone) == len(labels):
+            size = np.abs(values[value]).max(axis=(0, 1))
+            kept[labels[gone[np.argmin(size[gone])]]] = True
     return kept
 
 

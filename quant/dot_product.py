@@ -61,11 +61,6 @@ class Rows:
             residuals=residuals,
         )
 
-    @property
-    def least_exponent(self) -> float:
-        """The least exponent at which every residual is a shift to the left."""
-        return max((tensor.exponent for tensor in self.residuals), default=-np.inf)
-
     def greatest_exponent(self, output_exponent: int | None) -> float:
         """The greatest exponent of use: for the output's shift, and for those of residuals."""
         limits = [tensor.exponent + MAX_RESIDUAL_SHIFT for tensor in self.residuals]

@@ -8,13 +8,13 @@ import numpy as np
 
 from shiftwork.quant import float_executor
 from shiftwork.quant.graph import FloatArray, Graph
-from shiftwork.quant.scaling import few_samples, rescaled, scale_groups, stored_values
+from shiftwork.quant.scaling import Factors, few_samples, scale_groups, stored_values
 
 GUARD = 1 / 16
 
 
-def equalize(graph: Graph, samples: FloatArray) -> Graph:
-    """An equivalent graph whose hidden channels differ less in range.
+def equalization(graph: Graph, samples: FloatArray) -> Factors:
+    """Factors with which the channels of a tensor differ less in range.
 
     A channel's factor is ``sqrt(M / max(r, M / 16))``, ``r`` its range over ``samples[N, H, W,
     C]`` and ``M`` that of its tensor. The root leaves small channels room: inputs beyond the
@@ -30,4 +30,4 @@ def equalize(graph: Graph, samples: FloatArray) -> Graph:
         np.maximum.at(ratios, labels, ranges / max(float(ranges.max()), np.finfo(float).tiny))
     factors = 1.0 / np.sqrt(ratios)
     factors[list(groups.of((graph.input, graph.output)))] = 1.0
-    return rescaled(graph, {value: factors[groups.labels(value)] for value in graph.shapes})
+    return {value: factors[groups.labels(value)] for value in graph.shapes}

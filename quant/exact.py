@@ -37,7 +37,7 @@ def exact_steps(network: Graph, plan: Sequence[Layer], source: Tensor) -> list[S
     Returns:
         None if a grid is missing or no power of two, or a layer has no exact form.
     """
-    if source.gain != 1.0:
+    if not network.grids or source.gain != 1.0:
         return None
     tensors, steps = {source.name: source}, list[Step]()
     for layer in plan:
@@ -91,9 +91,8 @@ def _exact_conv(layer: Layer, grid: Grid | None, tensors: Mapping[str, Tensor]) 
     bias = rows.integer_bias(integers.exponents, integers.weights)
     if tensor is None:
         tensor = Tensor(name=layer.output, shape=layer.shape, bits=32)
-    return convolution_op(
-        layer, Target(tensor=tensor, rows=rows, integers=integers, raw=raw), bias, tensors
-    )
+    target = Target(tensor=tensor, rows=rows, integers=integers, raw=raw)
+    return convolution_op(layer, target, bias, tensors)
 
 
 def _exact_rows(rows: Rows, output_exponent: int | None) -> IntegerRows | None:
@@ -101,10 +100,12 @@ def _exact_rows(rows: Rows, output_exponent: int | None) -> IntegerRows | None:
 
     Without an output exponent all rows have the same one.
     """
-    least = max(rows.least_exponent, -np.inf if output_exponent is None else output_exponent)
+    others = [tensor.exponent for tensor in rows.residuals]
+    others += [] if output_exponent is None else [output_exponent]
+    least, most = max(others, default=-np.inf), min(others, default=np.inf) + program.MAX_SHIFT
     found = np.full(len(rows.weights), EXPONENTS.stop, np.int64)
     for exponent in reversed(EXPONENTS):
-        if exponent >= least:
+        if least <= exponent <= most:
             found[_whole(rows, exponent)] = exponent
     if output_exponent is None:
         found = np.full_like(found, found.max())

@@ -132,14 +132,14 @@ def _only_added(network: Graph, value: str, rounded: Collection[str]) -> bool:
 def _summands(network: Graph, node: Add, rounded: Collection[str]) -> _Sum:
     """All that ``node`` adds up, through Adds whose sums nothing else reads.
 
-    Of several depthwise convolutions only one can be part of the sum; the others stay values.
+    A depthwise convolution can only be the first of the sum's convolutions, and alone; otherwise
+    its output stays a value.
     """
     terms = sum((_terms(network, value, rounded) for value in node.inputs), _Sum())
-    depthwise = [conv for conv in terms.convs if conv.groups > 1][1:]
-    return _Sum(
-        convs=tuple(conv for conv in terms.convs if conv not in depthwise),
-        values=terms.values + tuple(conv.output for conv in depthwise),
-    )
+    dense = tuple(conv for conv in terms.convs if conv.groups == 1)
+    kept = dense or terms.convs[:1]
+    values = tuple(conv.output for conv in terms.convs if conv not in kept)
+    return _Sum(convs=kept, values=terms.values + values)
 
 
 def _terms(network: Graph, value: str, rounded: Collection[str]) -> _Sum:
@@ -154,7 +154,7 @@ def _terms(network: Graph, value: str, rounded: Collection[str]) -> _Sum:
 
 def _with_sum(layer: Layer, node: Add, terms: _Sum) -> Layer:
     """A sum's layer: the convolution with the largest window does the work, or a copy."""
-    convs = sorted(terms.convs, key=lambda c: (c.groups == 1, -c.kernel[0] * c.kernel[1]))
+    convs = sorted(terms.convs, key=lambda conv: -conv.kernel[0] * conv.kernel[1])
     if not convs:
         channels = layer.shape[2]
         copy = Conv(

@@ -11,7 +11,7 @@ from shiftwork.quant.scales import FloatArray
 
 WORK = 1 << 34
 """Multiplications that are spent on the moments of one layer; more samples are thinned out."""
-BLOCK = 1 << 24
+BLOCK = 1 << 23
 """Elements of the windows in memory at a time."""
 
 Real = NDArray[np.float32]
@@ -20,6 +20,8 @@ Real = NDArray[np.float32]
 def moments(convs: tuple[Conv, ...], inputs: tuple[Real, ...], *, centred: bool) -> FloatArray:
     """The moments of the elements of the windows that a layer's convolutions multiply.
 
+    Sums of products of integers are exact in float64, in any order: all machines agree on them.
+
     Args:
         convs: the convolutions, whose outputs are added.
         inputs: what each reads, ``[N, H, W, C]``, zero meaning 0.0.
@@ -27,17 +29,18 @@ def moments(convs: tuple[Conv, ...], inputs: tuple[Real, ...], *, centred: bool)
 
     Returns:
         ``[K, K]``, K counting the columns of all convolutions; for a depthwise one, whose channels
-        have columns of their own, ``[C, K, K]``.
+        have columns of their own, ``[C, K, K]``; such a one stands alone.
     """
     first = convs[0]
-    if first.groups > 1 and len(convs) == 1:
+    if first.groups > 1:
         return _depthwise_moments(first, inputs[0], centred=centred)
     columns = sum(_elements(conv, x) for conv, x in zip(convs, inputs, strict=True))
     total, mean, count = np.zeros((columns, columns)), np.zeros(columns), 0
     for part in _batches(convs, inputs, columns * columns, columns):
         rows = np.concatenate([x.reshape(-1, x[0, 0, 0].size) for x in part], axis=1)
+        rows = rows.astype(np.float64)
         total += rows.T @ rows
-        mean += rows.sum(axis=0, dtype=np.float64)
+        mean += rows.sum(axis=0)
         count += len(rows)
     mean = mean / count if centred else np.zeros(columns)
     return total / count - np.outer(mean, mean)
@@ -48,9 +51,9 @@ def _depthwise_moments(conv: Conv, x: Real, *, centred: bool) -> FloatArray:
     channels = x.shape[3]
     total, mean, count = np.zeros((channels, taps, taps)), np.zeros((channels, taps)), 0
     for (part,) in _batches((conv,), (x,), channels * taps * taps, channels * taps):
-        rows = np.ascontiguousarray(part.reshape(-1, taps, channels).transpose(2, 1, 0))
+        rows = part.reshape(-1, taps, channels).transpose(2, 1, 0).astype(np.float64)
         total += rows @ rows.transpose(0, 2, 1)
-        mean += rows.sum(axis=2, dtype=np.float64)
+        mean += rows.sum(axis=2)
         count += rows.shape[2]
     mean = mean / count if centred else np.zeros((channels, taps))
     return total / count - mean[:, :, None] * mean[:, None, :]

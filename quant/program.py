@@ -60,6 +60,7 @@ class Tensor:
             a shift-only average leaves.
         zero_point: nonzero only for the network's input.
         channel_exponents: one exponent a channel, for 32-bit accumulators.
+        channel_gains: a real factor a channel, beside ``gain``: what equalization divided by.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Tensor:
     gain: float = 1.0
     zero_point: int = 0
     channel_exponents: tuple[int, ...] | None = None
+    channel_gains: tuple[float, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -92,7 +94,8 @@ class Tensor:
     def scales(self) -> NDArray[np.float64]:
         """The real step of each channel, ``[C]``."""
         exponents = self.channel_exponents or (self.exponent,) * self.shape[2]
-        return self.gain * np.exp2(-np.asarray(exponents, dtype=np.float64))
+        gains = self.gain * np.asarray(self.channel_gains or (1.0,), dtype=np.float64)
+        return gains * np.exp2(-np.asarray(exponents, dtype=np.float64))
 
     def quantize(self, x: NDArray) -> NDArray[np.int32]:
         """Real numbers ``[..., H, W, C]`` to integers, rounded half up and clipped."""
@@ -546,6 +549,8 @@ def _verify_tensor(tensor: Tensor) -> None:
         raise ProgramError(f"tensor '{tensor.name}': the shape {tensor.shape} is not (H, W, C)")
     if tensor.channel_exponents and len(tensor.channel_exponents) != tensor.shape[2]:
         raise ProgramError(f"tensor '{tensor.name}' needs one exponent for each channel")
+    if tensor.channel_gains and len(tensor.channel_gains) != tensor.shape[2]:
+        raise ProgramError(f"tensor '{tensor.name}' needs one gain for each channel")
 
 
 def _verify_shape(op: Op, got: Shape, expected: Shape) -> None:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from shiftwork.quant import graph
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.convolutions import quantize_conv
-from shiftwork.quant.equalization import equalize
+from shiftwork.quant.equalization import equalization
 from shiftwork.quant.exact import exact_steps
 from shiftwork.quant.fusion import Layer, bounds_of, layers
 from shiftwork.quant.graph import Graph, Grid
@@ -22,9 +22,10 @@ from shiftwork.quant.input_grid import input_tensor, tensor_of_grid
 from shiftwork.quant.layers import State, bounded, quantize_average, quantize_move
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Op, Program, Tensor
-from shiftwork.quant.range_fill import fill_ranges
+from shiftwork.quant.range_fill import range_fill
+from shiftwork.quant.scaling import Factors, rescaled
 
-__all__ = ["QuantizerOptions", "input_tensor", "quantize"]
+__all__ = ["QuantizerOptions", "quantize"]
 
 MAX_CALIBRATION_SAMPLES = 1000
 Progress = Callable[[str], None]
@@ -85,7 +86,7 @@ def _chosen_steps(
     progress: Progress | None,
 ) -> list[tuple[Op, Tensor]]:
     """The ops, and what they write, at the scales that suit the samples."""
-    network = _scaled(network, samples, options)
+    network, factors = _scaled(network, samples, options)
     real = bounds_of(network, network.input).apply(samples)
     integer = source.quantize(real).astype(np.float32)
     states = {source.name: State(tensor=source, real=real, integer=integer)}
@@ -95,7 +96,7 @@ def _chosen_steps(
             progress(f"quantizing layer {number + 1} of {len(plan)}: {layer.node.name}")
         for op, state in _quantize_layer(layer, states, options):
             states[state.tensor.name] = state
-            steps.append((op, state.tensor))
+            steps.append((op, _with_gains(state.tensor, factors)))
         read = {value for later in plan[number + 1 :] for value in later.inputs}
         states = {name: state for name, state in states.items() if name in read}
     return steps
@@ -108,13 +109,26 @@ def _thinned(samples: NDArray) -> NDArray:
     return samples[chosen]
 
 
-def _scaled(network: Graph, samples: NDArray, options: QuantizerOptions) -> Graph:
-    """The network with the scales of its hidden values changed, as far as ``options`` ask."""
+def _scaled(network: Graph, samples: NDArray, options: QuantizerOptions) -> tuple[Graph, Factors]:
+    """The network with its hidden values scaled, as far as ``options`` ask, and the factors."""
+    total = {value: np.ones(shape[2]) for value, shape in network.shapes.items()}
     if options.equalization:
-        network = equalize(network, samples)
+        factors = equalization(network, samples)
+        network = rescaled(network, factors)
+        total = {value: total[value] * factors[value] for value in total}
     if options.range_fill:
-        network = fill_ranges(network, samples, options)
-    return network
+        factors = range_fill(network, samples, options)
+        network = rescaled(network, factors)
+        total = {value: total[value] * factors[value] for value in total}
+    return network, total
+
+
+def _with_gains(tensor: Tensor, factors: Factors) -> Tensor:
+    """``tensor``, which knows the factors that its channels have in the program."""
+    factor = factors.get(tensor.name)
+    if factor is None or (factor == 1.0).all():
+        return tensor
+    return replace(tensor, channel_gains=tuple((1.0 / factor).tolist()))
 
 
 def _quantize_layer(
@@ -135,9 +149,9 @@ def _input_tensor(network: Graph, samples: NDArray, options: QuantizerOptions) -
     shape, grid = network.shapes[network.input], network.grids.get(network.input)
     if options.input_scale is not None:
         grid = Grid(scale=options.input_scale, zero_point=options.input_zero_point, lo=-128, hi=127)
-    if grid is not None:
-        return bounded(tensor_of_grid(bounds.output, shape, grid), bounds)
     centred = _averages(network, network.input)
+    if grid is not None and not (centred and grid.zero_point):
+        return bounded(tensor_of_grid(bounds.output, shape, grid), bounds)
     return bounded(input_tensor(bounds.output, shape, samples, centred=centred), bounds)
 
 

@@ -7,15 +7,15 @@ from shiftwork.quant.graph import FloatArray, Graph
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.scales import FloatArray as Doubles
 from shiftwork.quant.scales import choose_exponent, squared_error
-from shiftwork.quant.scaling import few_samples, rescaled, scale_groups, stored_values
+from shiftwork.quant.scaling import Factors, few_samples, scale_groups, stored_values
 
 STEPS = 16
 """Factors that are tried: so many steps of a power of two."""
 MAX_STATISTICS = 1 << 17
 
 
-def fill_ranges(graph: Graph, samples: FloatArray, options: QuantizerOptions) -> Graph:
-    """An equivalent graph whose hidden tensors lose less when they are quantized.
+def range_fill(graph: Graph, samples: FloatArray, options: QuantizerOptions) -> Factors:
+    """Factors with which the hidden tensors lose less when they are quantized.
 
     Each tensor, or all that an Add or a pool ties together, is multiplied by the factor from 1 to
     2 with the least sum of relative squared errors over ``samples[N, H, W, C]``.
@@ -38,7 +38,7 @@ def fill_ranges(graph: Graph, samples: FloatArray, options: QuantizerOptions) ->
         if group not in fixed:
             tensors = [_thinned(values[name]) for name in names]
             factors[group] = _best_factor(tensors, options)
-    return rescaled(graph, {value: factors[groups.labels(value)] for value in graph.shapes})
+    return {value: factors[groups.labels(value)] for value in graph.shapes}
 
 
 def _best_factor(tensors: list[Doubles], options: QuantizerOptions) -> float:

@@ -53,8 +53,15 @@ class Compensation:
         return Compensation(moments=self.moments[rows], spread=self.spread[rows], order=self.order)
 
     def round(self, weights: FloatArray) -> FloatArray:
-        """``weights[O, K]``, in steps, as integers in -128..127."""
-        return self._descended(weights, self._compensated(weights))
+        """``weights[O, K]``, in steps, as integers in -128..127.
+
+        The descent begins at the compensated weights and at the nearest ones; the better of the
+        two ends counts, row by row.
+        """
+        starts = (self._compensated(weights), Nearest().round(weights))
+        ends = [self._descended(weights, start) for start in starts]
+        first, second = (self.error(weights, end) for end in ends)
+        return np.where((first <= second)[:, None], *ends)
 
     def error(self, weights: FloatArray, rounded: FloatArray) -> FloatArray:
         """``[O]``: the mean square of what rounding changes in the dot product, in steps."""
@@ -82,10 +89,12 @@ class Compensation:
                 moments = self.moments[..., column, :]
                 best = rounded[:, column] - gradient[:, column] / moments[..., column]
                 step = np.clip(half_up(best), -128, 127) - rounded[:, column]
-                if step.any():
+                rows = np.flatnonzero(step)
+                if rows.size:
                     moved = True
-                    rounded[:, column] += step
-                    gradient += step[:, None] * moments
+                    rounded[rows, column] += step[rows]
+                    shared = moments if moments.ndim == 1 else moments[rows]
+                    gradient[rows] += step[rows, None] * shared
             if not moved:
                 break
         return rounded

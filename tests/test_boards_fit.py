@@ -1,18 +1,24 @@
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from shiftwork.boards import fit
+from shiftwork.boards.binding import shapes_for
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import BOARDS, find
 from shiftwork.errors import CapacityError
-from shiftwork.hw.activation_bank import SPRAM_BYTES
-from shiftwork.hw.config import ArrayShape
-from shiftwork.hw.schedule import make_schedule
+from shiftwork.hw.schedule import Outline, Schedule, make_schedule
 from shiftwork.quant.program import Program
-from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
+from shiftwork.sim.example_programs import (
+    ProgramBuilder,
+    dense_net,
+    depthwise_net,
+    residual_net,
+    small_cnn,
+)
+
+ICE, ULX = find("icebreaker"), find("ulx3s-85f")
 
 
 def dense(features: int, *channels: int) -> Program:
@@ -31,63 +37,64 @@ def large_map(side: int) -> Program:
     )
 
 
-@pytest.mark.parametrize(
-    ("board", "rows", "columns", "expected"),
-    [
-        (None, 2, 8, ArrayShape(rows=2, columns=8)),
-        (None, 5, 3, ArrayShape(rows=5, columns=3, word_bytes=8)),
-        (
-            "icebreaker",
-            2,
-            8,
-            ArrayShape(rows=2, columns=8, family="ice40up", single_port=True),
-        ),
-        ("ulx3s-85f", 1, 20, ArrayShape(rows=1, columns=20, lanes=4, family="ecp5")),
-        ("ulx3s-85f", 1, 10, ArrayShape(rows=1, columns=10, lanes=2, family="ecp5")),
-        ("ulx3s-85f", 1, 25, ArrayShape(rows=1, columns=25, lanes=1, family="ecp5")),
-    ],
-)
-def test_the_shape_a_board_builds(
-    board: str | None, rows: int, columns: int, expected: ArrayShape
-) -> None:
-    found = fit.shape_for(find(board) if board else None, rows=rows, columns=columns)
-    assert found == expected
+def deep(channels: int, layers: int = 12) -> Program:
+    """Many equal layers: none is large, all together are more than the block RAM of a UP5K."""
+    builder = ProgramBuilder("deep", (8, 8, channels), np.random.default_rng(0))
+    for _ in range(layers):
+        builder.conv(channels, padding=(1, 1, 1, 1), unsigned=True)
+    return builder.build()
+
+
+def misfit(program: Program, board: Board, **targets: int) -> str:
+    """What the refusal of a network says."""
+    with pytest.raises(CapacityError) as caught:
+        fit.choose(program, board, **targets)
+    return str(caught.value)
+
+
+def outlines(program: Program, board: Board, rows: int, columns: int) -> list[Outline]:
+    return [Outline(program, s) for s in shapes_for(board, program, rows=rows, columns=columns)]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 4), (4, 0), (-1, 2)])
 def test_no_rows_or_columns(rows: int, columns: int) -> None:
     for board in (None, *BOARDS):
         with pytest.raises(CapacityError, match="must be at least 1, not"):
-            fit.shape_for(board, rows=rows, columns=columns)
+            fit.bind(dense_net(), board, rows=rows, columns=columns)
 
 
 @pytest.mark.parametrize("board", [None, *BOARDS], ids=lambda b: b.name if b else "none")
-@pytest.mark.parametrize("program", [small_cnn(), dense_net()], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "program", [small_cnn(), dense_net(), residual_net(), depthwise_net()], ids=lambda p: p.name
+)
 def test_the_choice_is_as_good_as_any_full_array(program: Program, board: Board | None) -> None:
     limit = board.max_elements if board else fit.DEFAULT_ELEMENTS
     chosen = fit.choose(program, board)
     assert chosen.config.shape.elements <= limit
-    assert not fit.problems(chosen, board)
-    for rows in (1, 2, 4):
-        shape = fit.shape_for(board, rows=rows, columns=limit // rows)
-        other = make_schedule(program, shape)
-        if not fit.problems(other, board):
-            assert chosen.cycles <= fit.NEARLY_AS_FAST * other.cycles
+    assert fit.problem(chosen, board) is None
+    for rows in (1, 2, 3, 4):
+        try:
+            other = fit.bind(program, board, rows=rows, columns=limit // rows)
+        except CapacityError:
+            continue
+        assert chosen.cycles <= fit.NEARLY_AS_FAST * other.cycles
 
 
 def test_the_choice_is_the_same_every_time() -> None:
-    first, second = (fit.choose(small_cnn(), find("icebreaker")) for _ in range(2))
+    first, second = (fit.choose(small_cnn(), ICE) for _ in range(2))
     assert first.config == second.config
-    assert first.layers == second.layers
+    assert [layer.descriptor for layer in first.layers] == [
+        layer.descriptor for layer in second.layers
+    ]
 
 
 def test_a_dense_network_gets_one_row() -> None:
-    assert fit.choose(dense(64, 32, 16), find("icebreaker")).config.shape.rows == 1
+    assert fit.choose(dense(64, 32, 16), ICE).config.shape.rows == 1
 
 
 def test_a_smaller_array_is_preferred_to_one_that_is_hardly_faster() -> None:
     """Ten outputs: ten columns do what sixteen would."""
-    shape = fit.choose(dense(256, 10), find("icebreaker")).config.shape
+    shape = fit.choose(dense(256, 10), ICE).config.shape
     assert (shape.rows, shape.columns) == (1, 10)
 
 
@@ -100,97 +107,259 @@ def test_a_network_that_ends_in_pooling_without_a_convolution_gets_an_array() ->
 
 
 def test_without_a_board_everything_fits() -> None:
-    schedule = make_schedule(dense(5000, 100), fit.shape_for(None, rows=1, columns=10))
-    assert fit.problems(schedule, None) == []
-    fit.check(schedule, None)
+    schedule = fit.bind(dense(5000, 100), None, rows=1, columns=10)
+    assert fit.problem(schedule, None) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "program", "title"),
-    [
-        ("icebreaker", dense(1000, 20), "iCEBreaker (Lattice iCE40 UP5K)"),
-        ("ulx3s-85f", dense(5000, 100), "ULX3S (Lattice ECP5 85F)"),
-    ],
-)
-def test_weights_that_do_not_fit(name: str, program: Program, title: str) -> None:
+@pytest.mark.parametrize("board", [None, *BOARDS], ids=lambda b: b.name if b else "none")
+def test_elements_limit_the_array(board: Board | None) -> None:
+    program = small_cnn()
+    few, more = (fit.choose(program, board, elements=count) for count in (4, 12))
+    assert few.config.shape.elements <= 4 < more.config.shape.elements <= 12
+    assert more.cycles < few.cycles
+    assert fit.choose(program, board, elements=1).config.shape.elements == 1
+
+
+def test_elements_may_exceed_what_the_board_gets_by_default() -> None:
+    program = deep(32, 2)
+    chosen = fit.choose(program, ULX, elements=2 * ULX.max_elements)
+    assert chosen.config.shape.elements > ULX.max_elements
+
+
+@pytest.mark.parametrize("elements", [0, -3])
+def test_no_elements(elements: int) -> None:
+    with pytest.raises(CapacityError, match=f"elements must be at least 1, not {elements}"):
+        fit.choose(dense_net(), ICE, elements=elements)
+
+
+def test_a_latency_is_met_by_the_smallest_array() -> None:
+    program = small_cnn()
+    fastest = fit.choose(program, ICE)
+    allowed = 2.5 * fastest.cycles / ICE.target_mhz
+    chosen = fit.choose(program, ICE, latency_us=allowed)
+    assert chosen.cycles / ICE.target_mhz <= allowed
+    assert chosen.config.shape.elements < fastest.config.shape.elements
+    for rows in range(1, 5):
+        for columns in range(1, (chosen.config.shape.elements - 1) // rows + 1):
+            smaller = fit.bind(program, ICE, rows=rows, columns=columns)
+            assert smaller.cycles / ICE.target_mhz > allowed
+
+
+def test_a_latency_beyond_reach() -> None:
+    fastest = fit.choose(small_cnn(), ICE, latency_us=1e9)
+    assert fastest.config.shape.elements == 1
     with pytest.raises(CapacityError) as caught:
-        fit.choose(program, find(name))
+        fit.choose(small_cnn(), ICE, latency_us=1.5)
     text = str(caught.value)
-    layer = program.ops[-1]
-    assert text.startswith(f"the weights do not fit {title}: ")
-    assert re.search(r"\d+ columns of \d+ bytes need \d+ bytes of block RAM more than", text)
-    assert f"(largest layer: '{layer.name}', {layer.weights.size} bytes)" in text  # type: ignore[union-attr]
-    assert text.endswith("or a larger board")
+    assert text.startswith("no array on iCEBreaker (Lattice iCE40 UP5K) takes 1.5 us: the fastest")
+    best = fit.choose(small_cnn(), ICE)
+    assert f"needs {best.cycles} cycles, {best.cycles / 36:.1f} us at 36 MHz" in text
+    assert text.endswith("allow more --elements, more time, or use a larger board")
+
+
+def test_a_latency_without_a_board() -> None:
+    with pytest.raises(CapacityError, match="a latency target needs a board"):
+        fit.choose(small_cnn(), None, latency_us=100)
+
+
+def test_a_latency_without_a_clock() -> None:
+    with pytest.raises(CapacityError, match="the clock must be more than 0 MHz, not 0"):
+        fit.choose(small_cnn(), replace(ICE, target_mhz=0.0), latency_us=100)
+
+
+@pytest.mark.parametrize("latency", [0.0, -1.0, float("nan")])
+def test_no_latency(latency: float) -> None:
+    with pytest.raises(CapacityError, match="the latency must be more than 0 us, not"):
+        fit.choose(small_cnn(), ICE, latency_us=latency)
+
+
+def test_weights_beyond_block_ram_lie_in_single_port_ram() -> None:
+    schedule = fit.choose(deep(16), ICE)
+    config = schedule.config
+    assert config.weight_depth == config.shape.column_bytes == 512
+    assert config.payload_bytes == len(schedule.payload) >= 12 * 16 * 9 * 16
+    assert config.shape.input_buffers == 2
+    assert fit.choose(deep(16), ULX).config.shape.column_bytes == 0
+
+
+def test_weights_that_fit_block_ram_stay_there() -> None:
+    shape = fit.choose(deep(16, 2), ICE).config.shape
+    assert (shape.column_bytes, shape.input_buffers) == (0, 2)
+
+
+@pytest.mark.parametrize(("channels", "words"), [(16, (8, 2)), (15, (4, 1))])
+def test_odd_channels_need_banks_of_single_bytes(channels: int, words: tuple[int, int]) -> None:
+    shape = fit.choose(deep(channels), ICE).config.shape
+    assert (shape.word_bytes, shape.bank_bytes) == words
+
+
+@pytest.mark.parametrize(("side", "buffers"), [(150, 2), (200, 2), (230, 1)])
+def test_a_large_input_gets_one_buffer(side: int, buffers: int) -> None:
+    schedule = fit.choose(large_map(side), ICE)
+    shape = schedule.config.shape
+    assert (shape.input_buffers, shape.column_bytes) == (buffers, 0)
+    result, pooled = 2 * (side // 2) ** 2, (side // 2) ** 2
+    least = buffers * side**2 + 2 * result + pooled
+    assert least <= schedule.activation_bytes <= least + 5 * shape.word_bytes
+
+
+def test_a_single_input_buffer_is_held_until_its_last_reader_ends() -> None:
+    first, second = (fit.choose(large_map(side), ICE) for side in (150, 230))
+    assert first.input_held_cycles == 0
+    assert second.input_held_cycles == second.layers[0].cycles < second.cycles
+
+
+def test_one_input_buffer_on_a_board_whose_maps_lie_in_block_ram() -> None:
+    assert fit.choose(large_map(420), ULX).config.shape.input_buffers == 1
+
+
+def test_weights_that_do_not_fit() -> None:
+    program = dense(1000, 20)
+    assert misfit(program, ICE) == (
+        "the weights do not fit iCEBreaker (Lattice iCE40 UP5K): 20000 bytes in one column need "
+        f"{(40 + other_blocks(program) - 30) * 512} bytes of block RAM more than the "
+        f"{(30 - other_blocks(program)) * 512} there are (largest layer: 'conv0', 20000 bytes); "
+        "use a smaller network or a larger board"
+    )
+    text = misfit(dense(5000, 100), ULX)
+    assert text.startswith("the weights do not fit ULX3S (Lattice ECP5 85F): 500000 bytes in one")
+    assert "(largest layer: 'conv0', 500000 bytes)" in text
+
+
+def other_blocks(program: Program) -> int:
+    """Block RAMs of parameters and program on a 1 x 1 array of a UP5K."""
+    (outline,) = outlines(program, ICE, 1, 1)[:1]
+    config = outline.config
+    assert max(config.program_depth, config.parameter_depth) <= 256
+    return -(-(config.accumulator_bits + config.shift_bits) // 16) + 2
 
 
 def test_the_missing_bytes_are_counted_in_block_rams() -> None:
     """1,000 x 20 bytes on ten columns: 2,000 a column are four blocks of 512, forty in all."""
-    board = find("icebreaker")
-    schedule = make_schedule(dense(1000, 20), fit.shape_for(board, rows=1, columns=10))
-    config = schedule.config
-    parameters = -(-(config.accumulator_bits + config.shift_bits) // 16)
-    others = parameters + 2
-    assert config.program_depth <= 256
-    missing = 10 * 4 + others - board.bram
-    (text,) = fit.problems(schedule, board)
-    assert f"10 columns of 2000 bytes need {missing * 512} bytes of block RAM more" in text
-    assert f"than the {(board.bram - others) * 512} there are" in text
+    program = dense(1000, 20)
+    outline = outlines(program, ICE, 1, 10)[0]
+    others = other_blocks(program)
+    found = fit.problem(outline, ICE)
+    assert found is not None
+    assert found.missing == (10 * 4 + others - ICE.bram) * 512
+    assert f"2000 bytes in each of 10 columns need {found.missing} bytes of block RAM" in found.text
+    assert f"more than the {(ICE.bram - others) * 512} there are" in found.text
+    assert "use a smaller network, fewer --columns that split the channels evenly," in found.text
+
+
+def test_a_single_layer_that_is_too_large_for_the_columns() -> None:
+    """Its weights lie in activation memory, but even alone they are more than the columns hold."""
+    program = dense(1000, 20)
+    (rom, *_), board = outlines(program, ICE, 1, 10), ICE
+    copied = Outline(program, replace(rom.shape, column_bytes=2048, input_buffers=1))
+    found = fit.problem(copied, board)
+    assert found is not None
+    assert found.text.startswith(
+        "the weights of a layer do not fit the block RAM of iCEBreaker (Lattice iCE40 UP5K): 2048 "
+        f"bytes in each of 10 columns need {found.missing} bytes of block RAM more than"
+    )
+    assert "(largest layer: 'conv0', 20000 bytes)" in found.text
+    assert "use a smaller layer, fewer --columns" in found.text
+
+
+def test_weights_beside_the_feature_maps_that_do_not_fit() -> None:
+    program = dense(64, *([100, 64] * 12))
+    text = misfit(program, ICE)
+    need = 24 * 6400 + 64 + 2 * 64 + 100 + 64
+    assert text.startswith(
+        "the feature maps and the 153600 bytes of weights beside them do not fit iCEBreaker "
+        "(Lattice iCE40 UP5K): they need "
+    )
+    assert f"they need {need} bytes, {need - 131072} more than the 131072 there are" in text
+    assert "(largest: 'conv0', 100 bytes; largest layer: 'conv0', 6400 bytes)" in text
+    assert text.endswith("use a smaller network, a smaller input, or a larger board")
+
+
+def test_the_refusal_is_that_of_the_array_that_comes_closest() -> None:
+    program = dense(1000, 20)
+    missing = [
+        found.missing
+        for rows in (1, 2)
+        for columns in (1, 5, 8)
+        for outline in outlines(program, ICE, rows, columns)
+        if (found := fit.problem(outline, ICE))
+    ]
+    text = misfit(program, ICE)
+    assert f"need {min(missing)} bytes" in text
+
+
+def test_the_weights_of_a_shortcut_count() -> None:
+    program = (
+        ProgramBuilder("join", (1, 1, 1000), np.random.default_rng(0))
+        .conv(20, (1, 1), name="main")
+        .shortcut("input")
+        .build()
+    )
+    assert "(largest layer: 'main', 40000 bytes)" in misfit(program, ICE)
 
 
 def test_columns_that_split_the_channels_badly_waste_weights() -> None:
     """A network that just fits with ten columns needs twice the blocks with sixteen."""
-    board = find("icebreaker")
     program = dense(1000, 10)
-    good, bad = (make_schedule(program, fit.shape_for(board, rows=1, columns=c)) for c in (10, 16))
-    assert fit.problems(good, board) == []
-    assert "16 columns of 1000 bytes" in fit.problems(bad, board)[0]
-    assert fit.choose(program, board).config.shape.columns == 10
+    assert fit.bind(program, ICE, rows=1, columns=10).config.shape.columns == 10
+    with pytest.raises(CapacityError, match="bytes in each of 16 columns"):
+        fit.bind(program, ICE, rows=1, columns=16)
+    assert fit.choose(program, ICE).config.shape.columns == 10
 
 
 def test_feature_maps_that_do_not_fit() -> None:
-    with pytest.raises(CapacityError) as caught:
-        fit.choose(large_map(300), find("icebreaker"))
-    text = str(caught.value)
-    assert "the feature maps do not fit iCEBreaker (Lattice iCE40 UP5K): they need" in text
-    assert "there are 131072 (largest: 'input', 90000 bytes)" in text
-    assert text.endswith("use a smaller input or a larger board")
+    assert misfit(large_map(300), ICE) == (
+        "the feature maps do not fit iCEBreaker (Lattice iCE40 UP5K): they need 202500 bytes, "
+        "71428 more than the 131072 there are (largest: 'input', 90000 bytes); use a smaller "
+        "input or a larger board"
+    )
 
 
-def test_feature_maps_that_just_fit() -> None:
-    """Two buffers of the input, two of the result, and the pooled map between them."""
-    schedule = fit.choose(large_map(200), find("icebreaker"))
-    assert schedule.activation_bytes == 2 * (40_000 + 20_000) + 10_000
+@pytest.mark.parametrize("side", [100, 220])
+def test_no_more_banks_than_the_board_has_of_its_single_port_ram(side: int) -> None:
+    schedule = fit.choose(large_map(side), ICE)
+    shape = schedule.config.shape
+    assert shape.word_bytes // shape.bank_bytes == 4
+    assert schedule.activation_bytes <= ICE.spram_bytes
 
 
-@pytest.mark.parametrize("program", [large_map(100), large_map(220)], ids=["small", "large"])
-def test_no_more_banks_than_the_board_has_of_its_single_port_ram(program: Program) -> None:
-    """220 x 220 pixels need more bytes than the four blocks of 32 KiB have."""
-    board = find("icebreaker")
-    fitting = [
-        schedule
-        for rows in range(1, fit.MAX_ROWS + 1)
-        if not fit.problems(
-            schedule := make_schedule(program, fit.shape_for(board, rows=rows, columns=2)), board
-        )
-    ]
-    for schedule in fitting:
-        assert schedule.config.shape.word_bytes * SPRAM_BYTES <= board.spram_bytes
-        assert schedule.activation_bytes <= board.spram_bytes
-
-
-def test_feature_maps_that_do_not_fit_block_ram() -> None:
-    with pytest.raises(CapacityError, match=r"the feature maps do not fit ULX3S"):
-        fit.choose(large_map(600), find("ulx3s-85f"))
-
-
-def test_feature_maps_that_do_not_fit_block_ram_without_any_weights() -> None:
-    program = ProgramBuilder("map", (600, 600, 1), np.random.default_rng(0)).max_pool().build()
-    with pytest.raises(CapacityError, match=r"do not fit ULX3S"):
-        fit.choose(program, find("ulx3s-85f"))
+@pytest.mark.parametrize("ends_with_weights", [True, False])
+def test_feature_maps_that_do_not_fit_block_ram(ends_with_weights: bool) -> None:
+    program = large_map(600)
+    if not ends_with_weights:
+        program = ProgramBuilder("map", (600, 600, 1), np.random.default_rng(0)).max_pool().build()
+    assert misfit(program, ULX).startswith("the feature maps do not fit ULX3S (Lattice ECP5 85F):")
 
 
 def test_an_array_given_by_hand_is_checked_too() -> None:
-    board = replace(find("icebreaker"), bram=2)
-    schedule = make_schedule(dense_net(), fit.shape_for(board, rows=1, columns=4))
-    with pytest.raises(CapacityError, match="the weights do not fit"):
-        fit.check(schedule, board)
+    with pytest.raises(CapacityError, match="the weights do not fit iCEBreaker"):
+        fit.bind(dense_net(), replace(ICE, bram=2), rows=1, columns=4)
+
+
+def test_an_array_that_cannot_run_the_network() -> None:
+    program = (
+        ProgramBuilder("dilated", (4, 9, 4), np.random.default_rng(0))
+        .conv(4, (2, 2), dilation=(1, 2), groups=4, name="wide")
+        .build()
+    )
+    for board in (None, *BOARDS):
+        with pytest.raises(CapacityError, match=r"op 'wide' is a depthwise.*use --rows 1"):
+            fit.bind(program, board, rows=2, columns=4)
+        assert fit.choose(program, board).config.shape.rows == 1
+
+
+@pytest.mark.parametrize("board", [None, *BOARDS], ids=lambda b: b.name if b else "none")
+@pytest.mark.parametrize("program", [small_cnn(), depthwise_net()], ids=lambda p: p.name)
+def test_an_outline_tells_the_sizes_and_bounds_the_cycles(
+    program: Program, board: Board | None
+) -> None:
+    for shape in shapes_for(board, program, rows=2, columns=4):
+        try:
+            outline = Outline(program, shape)
+        except CapacityError:
+            continue
+        schedule: Schedule = make_schedule(program, shape)
+        assert outline.least_cycles <= schedule.cycles
+        assert outline.activation_bytes == schedule.activation_bytes
+        assert outline.config.weight_depth == schedule.config.weight_depth
+        assert outline.config.program_depth <= schedule.config.program_depth

@@ -59,6 +59,12 @@ def test_throughput_is_bounded_by_the_streams(report):
     assert report.inferences_per_second == pytest.approx(40e6 / 784)
 
 
+def test_throughput_is_bounded_by_a_single_input_buffer(report):
+    held = dataclasses.replace(report, input_held_cycles=55_900)
+    assert held.inferences_per_second == pytest.approx(40e6 / (55_900 + 784))
+    assert held.latency_us == report.latency_us
+
+
 @pytest.mark.parametrize(("target", "met"), [(36.0, True), (40.0, True), (40.1, False)])
 def test_met(report, target, met):
     assert dataclasses.replace(report, target_mhz=target).met is met

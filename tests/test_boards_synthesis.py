@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from shiftwork.boards import accelerator, yowasp
+from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import BoardError
-from shiftwork.boards.synthesis import HEADROOM, synthesize
+from shiftwork.boards.synthesis import FLASH_PORTS, HEADROOM, PORTS, synthesize, top_text
 from shiftwork.errors import CapacityError, OutputError, TimingError, ToolError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load
@@ -29,7 +30,7 @@ endmodule
 class Accelerator:
     """Stands in for a generated accelerator: the same interface, a small Verilog text."""
 
-    def __init__(self, family="generic"):
+    def __init__(self, family="generic", payload_bytes=0):
         self.program = SimpleNamespace(
             digest="0" * 64,
             name="net",
@@ -37,8 +38,12 @@ class Accelerator:
             output="y",
             tensor=lambda name: SimpleNamespace(bytes={"x": 784, "y": 10}[name]),
         )
-        self.config = SimpleNamespace(shape=SimpleNamespace(rows=2, columns=8, family=family))
-        self.schedule = SimpleNamespace(cycles=1000, macs=9, rom_bytes=5, activation_bytes=7)
+        self.config = SimpleNamespace(
+            shape=SimpleNamespace(rows=2, columns=8, family=family), payload_bytes=payload_bytes
+        )
+        self.schedule = SimpleNamespace(
+            cycles=1000, macs=9, rom_bytes=5, activation_bytes=7, input_held_cycles=400
+        )
 
     def write_verilog(self, folder):
         (folder / "core.v").write_text(VERILOG)
@@ -52,12 +57,16 @@ class Tools:
         self.fmax = fmax
         self.routing_error = routing_error
         self.calls = []
+        self.script = ""
+        self.files = {}
 
     def run(self, tool, arguments, *, folder, log, limit_s, progress):
         assert limit_s > 0
         progress(f"running {tool}")
         self.calls.append((tool, list(arguments)))
         if tool == "yosys":
+            self.script = (folder / "synth.ys").read_text()
+            self.files = {path.name: path.read_text() for path in folder.glob("*.v")}
             log.write_text("")
             (folder / "netlist.json").write_text(json.dumps(self.netlist()))
             return
@@ -113,6 +122,7 @@ def test_report(use, tmp_path):
     assert report.blocks["array"]["lut"] == 3
     assert (report.fmax_mhz, report.target_mhz, report.latency_us) == (40.0, 36.0, 25.0)
     assert report.latency_with_io_us == 1794 / 40
+    assert report.inferences_per_second == 40e6 / (400 + 784)
     assert report.critical_path == "fetch.word to busy: 2.0 ns logic, 2.0 ns routing"
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads(
         json.dumps(report.as_dict())
@@ -133,6 +143,41 @@ def test_arguments_of_nextpnr(use, tmp_path):
     assert tool == "nextpnr-ice40"
     assert arguments[:3] == ["--up5k", "--package", "sg48"]
     assert arguments[arguments.index("--freq") + 1] == f"{24 * HEADROOM:g}"
+
+
+@pytest.mark.parametrize("flash", [False, True])
+def test_the_top_has_every_port_but_the_trace(flash):
+    text = top_text(flash=flash)
+    for name, kind in PORTS.items():
+        assert f"    {kind} {name}" in text
+        assert f".{name}({name})" in text
+    for name in FLASH_PORTS:
+        assert (f".{name}({name})" in text) == flash
+    assert "output [1:0] status" in text or not flash
+    assert "trace_" not in text.replace("trace ports", "")
+
+
+@pytest.mark.parametrize("payload_bytes", [0, 8])
+def test_a_design_with_a_flash_has_its_pins(use, tmp_path, payload_bytes):
+    tools = use(Tools())
+    synthesize(Accelerator(payload_bytes=payload_bytes), board="icebreaker", folder=tmp_path)
+    assert tools.files["top.v"] == top_text(flash=payload_bytes > 0)
+    assert tools.files["core.v"] == VERILOG
+
+
+@pytest.mark.parametrize("board", ["icebreaker", "ulx3s-85f"])
+def test_the_script_of_yosys(use, tmp_path, board):
+    tools = use(Tools(cells={"LUT4": 1}))
+    synthesize(Accelerator(), board=board, folder=tmp_path, clock_mhz=10)
+    flow = FLOWS["ice40up" if board == "icebreaker" else "ecp5"]
+    assert tools.script.splitlines() == [
+        "read_verilog core.v",
+        "read_verilog top.v",
+        *flow.setup,
+        f"{flow.synth} -top shiftwork_top",
+        *flow.finish,
+        "write_json netlist.json",
+    ]
 
 
 def test_a_rerun_reuses_what_is_there(use, tmp_path):

@@ -17,6 +17,7 @@ from shiftwork.boards import yowasp
 from shiftwork.errors import ToolError
 from shiftwork.quant.program import Program
 from shiftwork.sim import executor
+from shiftwork.sim.example_programs import ProgramBuilder
 
 GENERATED = {
     "rows",
@@ -27,6 +28,9 @@ GENERATED = {
     "verilog",
     "rom_bytes",
     "activation_bytes",
+    "word_bytes",
+    "activations_in",
+    "weights_in",
 }
 SIMULATED = {
     "engine",
@@ -101,6 +105,17 @@ def large_net(command, tmp_path, write_onnx):
     return path
 
 
+@pytest.fixture
+def flash_net(tmp_path):
+    """A network whose weights are more than the block RAM of an iCEBreaker, but not its SPRAM."""
+    builder = ProgramBuilder("deep", (1, 1, 64), np.random.default_rng(0))
+    for _ in range(5):
+        builder.dense(64, unsigned=True)
+    path = tmp_path / "deep.npz"
+    builder.build().save(path)
+    return path
+
+
 def last_line(text):
     return text.strip().splitlines()[-1]
 
@@ -129,6 +144,91 @@ def test_generate_chooses_an_array(command, tmp_path, net):
     assert code == 0
     assert "processing elements" in err
     assert "utilization" in out
+
+
+def test_generate_within_an_area(command, tmp_path, net):
+    arguments = ("generate", net, "--board", "icebreaker", "--elements", 4, "-o", tmp_path / "out")
+    code, out, _ = command(*arguments, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert record["rows"] * record["columns"] <= 4
+    assert record["word_bytes"] in (4, 8)
+    assert record["activations_in"] == "SPRAM, single-ported"
+    assert record["weights_in"] == "block RAM"
+    assert "flash_image" not in record
+    assert "flash.bin" not in files(tmp_path / "out")
+
+
+def test_generate_within_a_time(command, tmp_path, net):
+    arguments = ("generate", net, "--board", "icebreaker", "-o", tmp_path / "out", "--json")
+    fast = json.loads(command(*arguments)[1])
+    slow = json.loads(command(*arguments, "--latency-us", 1000)[1])
+    assert (slow["rows"], slow["columns"]) == (1, 1)
+    assert fast["cycles"] < slow["cycles"] <= 1000 * 36
+    code, out, err = command(*arguments, "--latency-us", 0.5)
+    assert (code, out) == (1, "")
+    assert "no array on iCEBreaker" in last_line(err)
+    assert "allow more --elements" in last_line(err)
+
+
+def test_generate_tells_how_to_write_the_flash(command, tmp_path, flash_net):
+    folder = tmp_path / "out"
+    arguments = ("generate", flash_net, "--board", "icebreaker", "-o", folder)
+    code, out, _ = command(*arguments, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert record["weights_in"] == "activation memory, loaded from flash"
+    assert record["flash_image"] == str(folder / "flash.bin")
+    assert record["write_flash_with"] == f"iceprog -o 1M {folder / 'flash.bin'}"
+    assert (folder / "flash.bin").read_bytes().startswith(b"SWF1")
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert "iceprog -o 1M" in out
+
+
+@pytest.mark.parametrize("name", ["generate", "simulate", "synth", "build"])
+@pytest.mark.parametrize("target", [("--elements", 4), ("--latency-us", 50)])
+def test_a_size_and_a_target(command, tmp_path, net, samples, name, target):
+    arguments = {
+        "generate": (net, "-o", tmp_path / "out"),
+        "simulate": (net, samples),
+        "synth": (net, "--board", "icebreaker", "-o", tmp_path / "out"),
+        "build": (
+            *(net, "--calibration", samples, "--board", "icebreaker"),
+            *("-o", tmp_path / "out"),
+        ),
+    }[name]
+    code, out, err = command(name, *arguments, "--rows", 1, "--columns", 2, *target)
+    assert (code, out) == (2, "")
+    assert "--elements and --latency-us choose the array" in " ".join(err.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["generate", "simulate", "synth", "build"])
+def test_the_help_names_the_targets(command, name):
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert "--elements" in out
+    assert "--latency-us" in out
+
+
+@pytest.mark.slow
+def test_simulate_from_power_up(command, tmp_path, flash_net):
+    np.save(tmp_path / "x.npy", np.ones((1, 1, 1, 64)))
+    arguments = ("simulate", flash_net, tmp_path / "x.npy", "--board", "icebreaker")
+    code, out, _ = command(*arguments, "--elements", 16, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert (record["engine"], record["mismatches"]) == ("verilator", 0)
+    assert record["cycles_measured"] == record["cycles_predicted"]
+
+
+def test_weights_in_flash_with_amaranth(command, tmp_path, flash_net):
+    np.save(tmp_path / "x.npy", np.ones((1, 1, 1, 64)))
+    arguments = ("simulate", flash_net, tmp_path / "x.npy", "--board", "icebreaker")
+    code, out, _ = command(*arguments, "--engine", "amaranth", "--json")
+    assert code == 0
+    assert json.loads(out)["mismatches"] == 0
 
 
 @pytest.mark.parametrize("engine", ["golden", "amaranth"])

@@ -5,10 +5,12 @@ from itertools import product
 import numpy as np
 import pytest
 
+from shiftwork.hw import requantizer
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP, PLANES, WRITE_LATENCY, Drain
 from shiftwork.hw.schedule import make_schedule
-from shiftwork.quant.program import Conv
+from shiftwork.hw.segments import average_scale
+from shiftwork.quant.program import AveragePool, Conv, MaxPool
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
 
@@ -16,11 +18,16 @@ SHAPES = [
     ArrayShape(rows=3, columns=4, lanes=1),
     ArrayShape(rows=2, columns=8, lanes=4),
     ArrayShape(rows=1, columns=4, lanes=2, word_bytes=8),
+    ArrayShape(rows=3, columns=4, lanes=2, single_port=True),
 ]
 ORIGIN = 37
 ELSEWHERE = 0x155
 FIRST_SUMS = 5
 """Cycles from a layer's start to its first sums: no fewer than the ways through fetch and array."""
+
+
+def _name(shape):
+    return f"{shape.rows}x{shape.columns}x{shape.lanes}" + "-single" * shape.single_port
 
 
 def _builder(*, signed=True):
@@ -34,31 +41,38 @@ PROGRAMS = {
     "one channel": lambda: _builder().conv(1, (1, 1)).build(),
     "average": lambda: _builder(signed=False).average_pool((2, 2), (1, 1)).build(),
     "maximum": lambda: _builder(signed=False).max_pool((1, 2), (1, 1)).build(),
+    "depthwise": lambda: _builder().depthwise((1, 1), unsigned=True).build(),
 }
 
 
 def _sums(program, shift_base, x):
-    """What the array or the pooling unit delivers, ``[pixels, channels]``."""
-    op = program.ops[0]
+    """What the array or the pooling unit delivers, ``[H, W, channels]``."""
+    (op,) = program.ops
     stored = x.astype(np.int64) - program.tensor(op.input).stored_offset
     if isinstance(op, Conv):
         weights = op.weights.reshape(len(op.weights), -1).astype(np.int64)
-        return stored.reshape(-1, stored.shape[-1]) @ weights.T
-    windows = golden.windows(stored, op.kernel, op.stride)
-    reduce = np.max if type(op).__name__ == "MaxPool" else np.sum
-    return reduce(windows, axis=(3, 4)).reshape(-1, stored.shape[-1]) << shift_base
+        return stored[0] * weights[:, 0] if op.groups > 1 else stored[0] @ weights.T
+    windows = golden.windows(stored, op.kernel, op.stride)[0]
+    if isinstance(op, MaxPool):
+        return windows.max(axis=(2, 3)) << shift_base
+    return windows.sum(axis=(2, 3)) << average_scale(op, least_shift=0)
 
 
-def _chunks(sums, *, rows, columns, lanes):
-    """For every tile and group the values of each step, and how many steps are visited."""
-    pixels, channels = sums.shape
-    for top, left in product(range(0, pixels, rows), range(0, channels, columns)):
-        part = sums[top : top + rows, left : left + columns]
-        full = np.full((len(part), columns), ELSEWHERE)
-        full[:, : part.shape[1]] = part
-        steps = full.reshape(-1, lanes)
-        unused = (columns - part.shape[1]) // lanes
-        yield steps[: len(steps) - unused]
+def _chunks(sums, *, rows, columns, lanes, by_line):
+    """For every tile and group the values of each step, and how many steps are visited.
+
+    Tiles are ``rows`` pixels, of a line or of the whole map.
+    """
+    channels = sums.shape[-1]
+    lines = sums if by_line else sums.reshape(1, -1, channels)
+    for line in lines:
+        for top, left in product(range(0, len(line), rows), range(0, channels, columns)):
+            part = line[top : top + rows, left : left + columns]
+            full = np.full((len(part), columns), ELSEWHERE)
+            full[:, : part.shape[1]] = part
+            steps = full.reshape(-1, lanes)
+            unused = (columns - part.shape[1]) // lanes
+            yield steps[: len(steps) - unused]
 
 
 def _image(program, x):
@@ -118,7 +132,7 @@ def _bench(dut, schedule, chunks, *, stalls, written, gap):
     return bench
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.rows}x{shape.columns}")
+@pytest.mark.parametrize("shape", SHAPES, ids=_name)
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize(("stalls", "gap"), [(0, CHUNK_GAP), (0.5, CHUNK_GAP + 6)])
 def test_bytes_of_a_layer(run_component, shape, name, stalls, gap):
@@ -126,12 +140,14 @@ def test_bytes_of_a_layer(run_component, shape, name, stalls, gap):
     schedule = make_schedule(program, shape)
     config = schedule.config
     x = random_inputs(program, np.random.default_rng(2), count=1)
-    pool = not isinstance(program.ops[0], Conv)
+    (op,) = program.ops
+    pool = isinstance(op, MaxPool)
     chunks = _chunks(
         _sums(program, config.shift_base, x),
         rows=1 if pool else shape.rows,
         columns=shape.word_bytes if pool else shape.columns,
         lanes=shape.lanes,
+        by_line=shape.rows > 1 and (isinstance(op, AveragePool) or getattr(op, "groups", 1) > 1),
     )
     dut = Drain(config=config, parameters=schedule.images.parameters)
     written = {}
@@ -143,5 +159,44 @@ def test_bytes_of_a_layer(run_component, shape, name, stalls, gap):
     np.testing.assert_array_equal(got, expected)
 
 
-def test_constants():
-    assert (CHUNK_GAP, WRITE_LATENCY, PLANES) == (1, 5, 4)
+def _never_ready(dut, schedule, *, cycles):
+    """A tile's sums come at once, but no word is ever taken: which steps are taken?"""
+    moved = []
+
+    async def bench(ctx):
+        ctx.set(dut.layer, schedule.layers[0].descriptor)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        await ctx.tick().repeat(FIRST_SUMS)
+        ctx.set(dut.captured, 1)
+        await ctx.tick()
+        ctx.set(dut.captured, 0)
+        for cycle in range(cycles):
+            if ctx.get(dut.shift):
+                moved.append(cycle)
+            assert not ctx.get(dut.done)
+            await ctx.tick()
+
+    return bench, moved
+
+
+@pytest.mark.parametrize("single_port", [False, True])
+def test_words_that_wait_for_the_memory(run_component, single_port):
+    """A step a word: the pipeline fills up, and a word more with a single port."""
+    shape = ArrayShape(rows=1, columns=16, word_bytes=4, lanes=4, single_port=single_port)
+    program = _builder().conv(16, (1, 1), accumulators=True).build()
+    schedule = make_schedule(program, shape)
+    dut = Drain(config=schedule.config, parameters=schedule.images.parameters)
+    bench, moved = _never_ready(dut, schedule, cycles=40)
+    run_component(dut, bench)
+    steps = WRITE_LATENCY + single_port
+    assert moved == list(range(PLANES - 1, steps, PLANES))
+
+
+def test_the_least_gap_between_chunks():
+    assert CHUNK_GAP == 1
+
+
+def test_write_latency_is_that_of_the_requantizer_and_the_word():
+    assert WRITE_LATENCY == requantizer.LATENCY + 1

@@ -1,6 +1,6 @@
 """The model of the drain's time against the drain itself, cycle by cycle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -95,25 +95,30 @@ def test_last_write_of_one_tile(run_component, shape, channels, raw):
     work = layer.work(shape.rows)
     _, writes, done = _measure(run_component, layer, [FIRST_STEP], _never)
     assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, None)
-    assert done == last_write(work, EMPTY, FIRST_STEP, _never)
+    assert done == FIRST_STEP + work.steps - 1 + WRITE_LATENCY
     assert len(writes) == sum(work.writes)
 
 
 @pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
-def test_last_write_behind_a_busy_port(run_component, shape, channels, raw):
-    layer = Layer(shape.rows, channels, raw, shape)
+@pytest.mark.parametrize("share", [0, 0.6, 0.9])
+def test_last_write_behind_a_busy_port(run_component, shape, channels, raw, share):
+    """With a single port a word takes a cycle more, and waits for the reads."""
+    layer = Layer(shape.rows, channels, raw, replace(shape, single_port=True))
     work = layer.work(shape.rows)
-    reads = _random_reads(channels, 0.6)
+    reads = _random_reads(channels, share)
     _, writes, done = _measure(run_component, layer, [FIRST_STEP], reads)
     assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, reads)
+    assert share or done == FIRST_STEP + work.steps - 1 + WRITE_LATENCY + 1
+    assert len(writes) == sum(work.writes)
 
 
 @pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
-def test_a_tile_behind_another(run_component, shape, channels, raw):
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_tile_behind_another(run_component, shape, channels, raw, share):
     """The second tile has one row; its first step is due when the first has just left."""
-    layer = Layer(shape.rows + 1, channels, raw, shape)
+    layer = Layer(shape.rows + 1, channels, raw, replace(shape, single_port=True))
     work = layer.work(shape.rows)
-    reads = _random_reads(channels, 0.4)
+    reads = _random_reads(channels, share)
     length = 2
     while run_interval(work, EMPTY, FIRST_STEP, length, reads).last_step is None:
         length += 1
@@ -125,6 +130,26 @@ def test_a_tile_behind_another(run_component, shape, channels, raw):
     last = layer.work(1)
     assert done == writes[-1] == last_write(last, interval.pipeline, second, reads)
     assert len(writes) == sum(work.writes) + sum(last.writes)
+
+
+def test_the_pipeline_is_empty_long_after_the_last_step():
+    work = drain_work(rows=2, channels=4, places=4, lanes=1, word_bytes=4, raw=False)
+    written = work.steps + len(EMPTY)
+    for length in (written, written + 1, written + 100):
+        assert run_interval(work, EMPTY, 3, length, _never).pipeline == EMPTY
+    assert run_interval(work, EMPTY, 3, written - 1, _never).pipeline != EMPTY
+
+
+def _always(_cycle):
+    return True
+
+
+def test_a_port_that_is_always_taken_fills_the_pipeline():
+    """A word a step: one for each stage, and the drain stands still."""
+    work = drain_work(rows=4, channels=4, places=1, lanes=4, word_bytes=4, raw=True)
+    interval = run_interval(work, EMPTY, 0, 100, _always)
+    assert interval.pipeline == (True,) * len(EMPTY)
+    assert interval.last_step is None
 
 
 def test_interval_that_is_too_short():
@@ -163,5 +188,5 @@ def test_work_has_a_write_for_every_word(raw):
                 assert work.writes[-1]
 
 
-def test_write_latency():
-    assert WRITE_LATENCY == len(EMPTY) == 5
+def test_the_model_has_every_stage_and_the_waiting_word():
+    assert len(EMPTY) == WRITE_LATENCY + 1

@@ -5,24 +5,35 @@ import pytest
 
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.images import (
-    pool_range,
+    MAX_POOL_SHIFT,
+    least_conv_shift,
     requantized_range,
+    rounding,
     shifts,
     stored_bias,
     weight_columns,
 )
 from shiftwork.hw.layouts import descriptor_words, pack_descriptor
 from shiftwork.hw.schedule import make_schedule
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Reshape
+from shiftwork.hw.segments import Kind, average_scale, segments
+from shiftwork.quant.program import AveragePool, Conv, MaxPool, Product, Reshape
 from shiftwork.sim import golden
-from shiftwork.sim.example_programs import dense_net, random_inputs, random_program, small_cnn
+from shiftwork.sim.example_programs import (
+    ProgramBuilder,
+    dense_net,
+    depthwise_net,
+    random_inputs,
+    random_program,
+    residual_net,
+    small_cnn,
+)
 
 SHAPES = [
     ArrayShape(rows=2, columns=1),
     ArrayShape(rows=1, columns=4, lanes=2),
     ArrayShape(rows=3, columns=8, lanes=4),
 ]
-SEEDS = range(25)
+SEEDS = range(40)
 
 
 def _hardware_ops(program):
@@ -33,77 +44,154 @@ def _signed(value, bits):
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _stored_windows(program, op, x):
-    """The stored bytes of every window of a convolution or average, ``[N, H, W, taps, C]``."""
-    padded = golden.pad(x.astype(np.int64), op.padding, op.pad_value)
-    dilation = op.dilation if isinstance(op, Conv) else (1, 1)
-    patches = golden.windows(padded, op.kernel, op.stride, dilation)
-    stored = patches - program.tensor(op.input).stored_offset
-    assert stored.min() >= -128
-    assert stored.max() <= 127
-    return stored.reshape(*stored.shape[:3], -1, stored.shape[-1])
+def _stored_sums(segment, x):
+    """What the array sums up of a segment: stored bytes, border included, times weights."""
+    stored = x.astype(np.int64) - segment.source.stored_offset
+    assert -128 <= stored.min() <= stored.max() <= 127
+    weights = segment.weights.astype(np.int64)
+    if segment.repeats:
+        return stored * weights.sum(axis=(1, 2, 3))
+    border = _signed(segment.border, 8)
+    padded = golden.pad(stored, segment.padding, border)
+    patches = golden.windows(padded, segment.kernel, segment.stride, segment.dilation)
+    letters = "nhwyxc,cyx->nhwc" if segment.kind is Kind.CHANNELS else "nhwyxi,oyxi->nhwo"
+    factors = weights[..., 0] if segment.kind is Kind.CHANNELS else weights
+    return np.einsum(letters, patches, factors)
 
 
-def _biased_sums(program, op, x):
-    """What enters the shifter, computed as the hardware does: from stored bytes."""
-    stored = _stored_windows(program, op, x)
-    if isinstance(op, AveragePool):
-        return stored.sum(axis=3) + stored_bias(program, op)
-    weights = op.weights.reshape(len(op.weights), -1).astype(np.int64)
-    return stored.reshape(*stored.shape[:3], -1) @ weights.T + stored_bias(program, op)
+def _biased_sums(program, op, values, least):
+    """What enters the shifter, computed as the hardware does."""
+    parts = segments(program, op, least_shift=least)
+    sums = [_stored_sums(part, values[name]) for part, name in zip(parts, op.inputs, strict=True)]
+    return sum(sums) + stored_bias(program, op, least)
+
+
+def _golden_sums(program, op, values, least):
+    """The golden model's accumulators; an average's are scaled by its weight."""
+    if isinstance(op, Conv):
+        return golden.accumulate(op, program.sources(op), [values[name] for name in op.inputs])
+    x = golden.pad(values[op.input].astype(np.int64), op.padding, op.pad_value)
+    sums = golden.windows(x, op.kernel, op.stride).sum(axis=(3, 4))
+    return sums << average_scale(op, least)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_bias_and_shift_give_the_golden_result(seed):
+def test_stored_bytes_and_bias_give_the_golden_accumulators(seed):
     rng = np.random.default_rng(seed)
     program = random_program(rng)
+    least = least_conv_shift(_hardware_ops(program))
     values = golden.trace(program, random_inputs(program, rng, count=2))
-    for op in program.ops:
-        if isinstance(op, Reshape | MaxPool):
+    for op in _hardware_ops(program):
+        if isinstance(op, MaxPool):
             continue
-        sums = _biased_sums(program, op, values[op.input])
-        lo, hi = requantized_range(program, op)
+        sums = _biased_sums(program, op, values, least)
+        half = rounding(op, least)
+        np.testing.assert_array_equal(sums, _golden_sums(program, op, values, least) + half)
+        lo, hi = requantized_range(program, op, least)
         assert lo <= sums.min() <= sums.max() <= hi
         if not (isinstance(op, Conv) and op.accumulators):
-            sums = np.clip(sums >> shifts(op), op.lo, op.hi)
+            sums = np.clip(sums >> shifts(op, least), op.lo, op.hi)
         np.testing.assert_array_equal(sums, values[op.output])
+
+
+def _taps(op, tensor, scale):
+    """For each input of ``op`` its factors ``[O, n]``, and the value outside of it, if any."""
+    if isinstance(op, AveragePool):
+        taps = np.full((tensor.shape[2], op.kernel[0] * op.kernel[1]), 1 << scale, np.int64)
+        return [(taps, op.pad_value)]
+    found = [(op.weights.reshape(len(op.weights), -1).astype(np.int64), op.pad_value)]
+    for term in op.terms:
+        if isinstance(term, Product):
+            flat = term.weights.reshape(len(term.weights), -1).astype(np.int64)
+            found.append((flat, term.pad_value))
+        else:
+            found.append((np.int64(1) << term.shift[:, None], None))
+    return found
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ranges_are_tight(seed):
     """The worst input of every op reaches both ends of its range."""
     program = random_program(np.random.default_rng(seed))
+    least = least_conv_shift(_hardware_ops(program))
     for op in _hardware_ops(program):
-        source = program.tensor(op.input)
         if isinstance(op, MaxPool):
-            assert requantized_range(program, op) == pool_range(op) == (-128, 127)
-            assert (stored_bias(program, op).tolist(), shifts(op).tolist()) == ([0], [0])
             continue
-        least, greatest = min(source.lo, op.pad_value), max(source.hi, op.pad_value)
-        if isinstance(op, AveragePool):
-            taps = np.ones((1, op.kernel[0] * op.kernel[1]), dtype=np.int64)
-            assert pool_range(op) == (-128 * taps.size, 127 * taps.size)
-        else:
-            taps = op.weights.reshape(len(op.weights), -1).astype(np.int64)
-            assert pool_range(op) == (0, 0)
-        bias = stored_bias(program, op) - source.stored_offset * taps.sum(axis=1)
-        low = np.where(taps > 0, taps * least, taps * greatest).sum(axis=1) + bias
-        high = np.where(taps > 0, taps * greatest, taps * least).sum(axis=1) + bias
-        assert requantized_range(program, op) == (low.min(), high.max())
+        low = high = rounding(op, least) + (op.bias if isinstance(op, Conv) else 0)
+        scale = average_scale(op, least) if isinstance(op, AveragePool) else 0
+        found = _taps(op, program.tensor(op.input), scale)
+        for (taps, border), source in zip(found, program.sources(op), strict=True):
+            ends = {source.lo, source.hi} | ({border} if border is not None else set())
+            worst = np.stack([taps * min(ends), taps * max(ends)])
+            low = low + worst.min(axis=0).sum(axis=1)
+            high = high + worst.max(axis=0).sum(axis=1)
+        assert requantized_range(program, op, least) == (low.min(), high.max())
+
+
+def test_a_maximum_passes_as_it_is():
+    program = ProgramBuilder("max", (4, 4, 3), np.random.default_rng(0)).max_pool().build()
+    (op,) = program.ops
+    assert requantized_range(program, op, 5) == (-128, 127)
+    assert stored_bias(program, op, 5).tolist() == [0]
+    assert shifts(op, 5).tolist() == [MAX_POOL_SHIFT] == [0]
+
+
+@pytest.mark.parametrize(
+    ("finer", "least", "shift"), [(0, 0, 3), (0, 3, 3), (0, 7, 7), (0, 20, 9), (3, 2, 2)]
+)
+def test_an_average_is_shifted_as_far_as_the_convolutions(finer, least, shift):
+    """Its weight is as large a power of two, up to 64."""
+    builder = ProgramBuilder("average", (2, 3, 2), np.random.default_rng(0))
+    (op,) = builder.average_pool((2, 3), (1, 1), finer=finer).build().ops
+    assert shifts(op, least).tolist() == [shift]
+    assert rounding(op, least).tolist() == [1 << shift >> 1]
+
+
+def test_least_shift_is_that_of_the_requantized_convolutions():
+    builder = ProgramBuilder("shifts", (4, 4, 2), np.random.default_rng(0))
+    builder.conv(3, (1, 1), shift=6).average_pool().conv(4, (1, 1), shift=4)
+    assert least_conv_shift(list(builder.build().ops)) == 4
+    builder.dense(2, accumulators=True)
+    assert least_conv_shift(list(builder.build().ops)) == 4
+    assert least_conv_shift([]) == 0
+
+
+def _random_schedule(seed, shape):
+    return make_schedule(random_program(np.random.default_rng(seed)), shape)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.columns}x{shape.lanes}")
+@pytest.mark.parametrize("seed", range(12))
+def test_columns_hold_the_layers_in_walking_order(shape, seed):
+    """Layer by layer, group by group, the weights of one segment behind those of the other."""
+    schedule = _random_schedule(seed, shape)
+    images = schedule.images.weights
+    assert images == weight_columns([layer.walks for layer in schedule.layers], shape)
+    place = 0
+    for layer in schedule.layers:
+        assert layer.kind == "MaxPool" or layer.descriptor["weight_base"] == place
+        for group in range(layer.groups):
+            for walk in layer.walks:
+                if walk.segment.weights is None:
+                    continue
+                part = slice(place, place + walk.weight_bytes)
+                got = [np.frombuffer(column[part], np.uint8) for column in images]
+                np.testing.assert_array_equal(got, walk.columns()[group])
+                place = part.stop
+    assert {len(column) for column in images} == {place}
+    assert schedule.config.weight_depth == max(place, 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.columns}x{shape.lanes}")
 @pytest.mark.parametrize("seed", range(8))
-def test_weight_of_every_channel(shape, seed):
+def test_weight_of_every_channel_of_a_dense_dot_product(shape, seed):
     """Channel j * lanes + q of a group lies in column q * (columns / lanes) + j."""
-    program = random_program(np.random.default_rng(seed))
-    ops = _hardware_ops(program)
-    columns = [
-        np.array(column, dtype=np.uint8).view(np.int8) for column in weight_columns(ops, shape)
-    ]
-    assert len(columns) == shape.columns
+    kinds = frozenset({"conv", "max_pool"})
+    program = random_program(np.random.default_rng(seed), kinds=kinds)
+    schedule = make_schedule(program, shape)
+    columns = [np.frombuffer(column, np.int8) for column in schedule.images.weights]
     span, base = shape.columns // shape.lanes, 0
-    for op in ops:
+    for op in _hardware_ops(program):
         if not isinstance(op, Conv):
             continue
         size = op.weights[0].size
@@ -116,14 +204,15 @@ def test_weight_of_every_channel(shape, seed):
             expected = op.weights[channel].reshape(-1) if exists else np.zeros(size)
             np.testing.assert_array_equal(columns[column][start : start + size], expected)
         base += groups * size
-    assert {len(column) for column in columns} == {base}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.columns}x{shape.lanes}")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_parameters_of_every_channel(shape, seed):
-    program = random_program(np.random.default_rng(seed))
-    schedule = make_schedule(program, shape)
+    schedule = _random_schedule(seed, shape)
+    program = schedule.program
+    ops = _hardware_ops(program)
+    least = least_conv_shift(ops)
     config, words = schedule.config, schedule.images.parameters
     assert len(words) == config.parameter_depth
     bits = config.accumulator_bits
@@ -134,22 +223,27 @@ def test_parameters_of_every_channel(shape, seed):
         return _signed(value & ((1 << bits) - 1), bits), value >> bits
 
     base = 0
-    for op in _hardware_ops(program):
-        bias, shift = stored_bias(program, op), shifts(op)
-        if isinstance(op, Conv):
-            for channel in range(len(bias)):
-                got = lane(words[base + channel // shape.lanes], channel % shape.lanes)
-                runtime = 0 if op.accumulators else shift[channel] - config.shift_base
-                assert got == (bias[channel], runtime)
-            base += -(-len(bias) // shape.columns) * (shape.columns // shape.lanes)
-        else:
-            expected = (bias[0] << config.shift_base, shift[0])
-            assert [lane(words[base], q) for q in range(shape.lanes)] == [expected] * shape.lanes
+    for op, layer in zip(ops, schedule.layers, strict=True):
+        assert layer.descriptor["parameter_base"] == base
+        if isinstance(op, MaxPool):
+            assert [lane(words[base], q) for q in range(shape.lanes)] == [(0, 0)] * shape.lanes
             base += 1
+            continue
+        bias = stored_bias(program, op, least)
+        shift = np.broadcast_to(shifts(op, least), bias.shape)
+        raw = isinstance(op, Conv) and op.accumulators
+        for channel in range(len(bias)):
+            got = lane(words[base + channel // shape.lanes], channel % shape.lanes)
+            assert got == (bias[channel], 0 if raw else shift[channel] - config.shift_base)
+        base += -(-len(bias) // shape.columns) * (shape.columns // shape.lanes)
     assert base == len(words)
 
 
-@pytest.mark.parametrize("program", [small_cnn(), dense_net()], ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program",
+    [small_cnn(), dense_net(), depthwise_net(), residual_net()],
+    ids=lambda program: program.name,
+)
 def test_program_is_the_header_and_a_descriptor_for_each_layer(program):
     schedule = make_schedule(program, ArrayShape(rows=2, columns=4, lanes=2))
     config, words = schedule.config, schedule.images.program

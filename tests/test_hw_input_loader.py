@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.input_loader import InputLoader
 
 FIRST = 5
@@ -11,9 +12,12 @@ FRAME = 13
 FRAMES = 5
 
 
-def _set_header(ctx, dut, *, flip=0):
+ONE_BUFFER = ArrayShape(rows=2, columns=4, input_buffers=1)
+
+
+def _set_header(ctx, dut, *, flip=0, pitch=PITCH):
     values = {name: 0 for name, _, _ in dut.config.header_fields}
-    values |= {"input_first": FIRST, "input_pitch": PITCH, "input_last": FRAME - 1}
+    values |= {"input_first": FIRST, "input_pitch": pitch, "input_last": FRAME - 1}
     ctx.set(dut.header, values | {"input_flip": flip})
     ctx.set(dut.enable, 1)
 
@@ -45,18 +49,18 @@ def _stream(dut, frames, *, stalls, seed, memory):
     return bench
 
 
-def _compute(dut, frames, *, flip, pause, memory):
+def _compute(dut, frames, *, flip, pause, memory, pitch=PITCH):
     """Takes a full buffer ``pause`` cycles after it is seen, checks it, and releases it."""
 
     async def bench(ctx):
-        _set_header(ctx, dut, flip=flip)
+        _set_header(ctx, dut, flip=flip, pitch=pitch)
         for number, frame in enumerate(frames):
             while not ctx.get(dut.full):
                 await ctx.tick()
             assert ctx.get(dut.second) == number % 2
             for _ in range(pause):
                 await ctx.tick()
-            start = FIRST + PITCH * (number % 2)
+            start = FIRST + pitch * (number % 2)
             assert [memory[start + k] for k in range(FRAME)] == (frame ^ 0x80 * flip).tolist()
             ctx.set(dut.release, 1)
             await ctx.tick()
@@ -136,3 +140,43 @@ def test_byte_waits_for_the_memory(run_component, array_config):
         assert ctx.get(dut.i.ready)
 
     run_component(dut, bench)
+
+
+@pytest.mark.parametrize("stalls", [0, 0.4])
+@pytest.mark.parametrize("pause", [0, 60])
+def test_frames_wait_for_the_only_buffer(run_component, array_config, stalls, pause):
+    """Each frame is still whole, at the one place, when it is released."""
+    dut = InputLoader(config=array_config(ONE_BUFFER))
+    frames, memory = _frames(seed=pause), {}
+    run_component(
+        dut,
+        _stream(dut, frames, stalls=stalls, seed=pause, memory=memory),
+        _compute(dut, frames, flip=1, pause=pause, memory=memory, pitch=0),
+    )
+    assert sorted(memory) == [FIRST + k for k in range(FRAME)]
+
+
+def test_nothing_is_taken_while_the_only_buffer_is_full(run_component, array_config):
+    dut = InputLoader(config=array_config(ONE_BUFFER))
+    taken = []
+
+    async def bench(ctx):
+        _set_header(ctx, dut, pitch=0)
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.write_ready, 1)
+        for cycle in range(3 * FRAME):
+            if ctx.get(dut.i.ready):
+                taken.append(cycle)
+            await ctx.tick()
+        assert ctx.get(dut.full)
+        ctx.set(dut.release, 1)
+        await ctx.tick()
+        ctx.set(dut.release, 0)
+        assert not ctx.get(dut.full)
+        assert not ctx.get(dut.i.ready)
+        await ctx.tick()
+        assert ctx.get(dut.i.ready)
+        assert ctx.get(dut.write_address) == FIRST
+
+    run_component(dut, bench)
+    assert taken == list(range(1, 1 + FRAME))

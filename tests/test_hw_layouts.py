@@ -5,19 +5,22 @@ import pytest
 from amaranth import Shape
 
 from shiftwork.hw.layouts import (
+    MOVE_BITS,
     PROGRAM_WORD_BITS,
+    Move,
     descriptor_layout,
     descriptor_words,
     pack_descriptor,
 )
 
 FIELDS = [
+    (("a", 0, False), ("b", 3, False), ("c", 0, False)),
     (("a", 1, False),),
     (("a", 32, True),),
     (("a", 20, False), ("b", 13, True)),
     (("a", 5, True), ("b", 31, False), ("c", 27, True), ("d", 1, False), ("e", 1, True)),
 ]
-WORDS = [1, 1, 2, 3]
+WORDS = [1, 1, 1, 2, 3]
 
 
 def _random_values(fields, rng):
@@ -52,3 +55,8 @@ def test_layout_reads_what_pack_writes(fields):
 def test_first_field_is_in_the_lowest_bits():
     fields = (("low", 4, False), ("high", 30, True))
     assert pack_descriptor(fields, {"low": 5, "high": -1}) == (0xFFFFFFF5, 0x3)
+
+
+def test_every_move_has_a_number_of_its_own():
+    assert sorted(Move) == list(range(len(Move)))
+    assert max(Move) < 1 << MOVE_BITS

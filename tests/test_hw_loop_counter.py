@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from shiftwork.hw.loop_counter import LoopCounter
 
@@ -73,3 +74,18 @@ def test_start_begins_anew_within_a_loop(run_component, step, old, new):
             await ctx.tick()
 
     run_component(dut, bench)
+
+
+def test_a_loop_without_a_limit_is_always_in_its_last_iteration():
+    """It has no register, so no clock."""
+    dut = LoopCounter(width=0)
+
+    async def bench(ctx):
+        for start, step in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            ctx.set(dut.start, start)
+            ctx.set(dut.step, step)
+            assert _flags(ctx, dut) == _expected(0, 1)
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(bench)
+    simulator.run()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shiftwork.hw.memory_map import BUFFERS, allocate
+from shiftwork.hw.memory_map import BUFFERS, allocate, last_reader
 from shiftwork.quant.program import Reshape
 from shiftwork.sim.example_programs import ProgramBuilder, random_program, small_cnn
 
@@ -14,48 +14,114 @@ def _random(seed):
     return random_program(np.random.default_rng(seed), depth=6)
 
 
+@pytest.mark.parametrize("alignment", [1, 8])
+@pytest.mark.parametrize("input_buffers", [1, 2])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_op_reads_what_was_written(seed):
-    """Memory holds the name of each byte's owner; a stream's two buffers are always taken."""
+def test_every_op_reads_what_was_written(seed, alignment, input_buffers):
+    """Memory holds the name of each byte's owner; the streams' other buffers are always taken.
+
+    An op reads all its inputs, however long ago they were written: a residual's stays alive.
+    """
     program = _random(seed)
-    memory = allocate(program)
+    memory = allocate(program, alignment=alignment, input_buffers=input_buffers)
     owner = np.full(memory.size, "", dtype=object)
 
     def span(tensor, start=None):
         first = memory.base[tensor.name] if start is None else start
+        assert first % alignment == 0
         assert 0 <= first <= first + tensor.bytes <= memory.size
         return slice(first, first + tensor.bytes)
 
     source, result = program.tensor(program.input), program.tensor(program.output)
+    if input_buffers == BUFFERS:
+        owner[span(source, memory.input_second)] = "second input"
+    else:
+        assert memory.input_second == memory.base[source.name]
     owner[span(source)] = source.name
-    owner[span(source, memory.input_second)] = "second input"
     owner[span(result, memory.output_second)] = "second output"
     for op in program.ops:
         target = program.tensor(op.output)
-        assert (owner[span(program.tensor(op.input))] == op.input).all()
+        for name in op.inputs:
+            assert (owner[span(program.tensor(name))] == owner_of(program, name)).all()
+        if isinstance(op, Reshape):
+            assert memory.base[op.input] == memory.base[op.output]
+            continue
         taken = set(owner[span(target)])
-        assert isinstance(op, Reshape) or op.input not in taken
-        assert not taken & {"second input", "second output"}
-        assert source.name not in taken or isinstance(op, Reshape)
+        assert not taken & {owner_of(program, name) for name in op.inputs}
+        assert not taken & {"second input", "second output", source.name}
         owner[span(target)] = target.name
-    assert (owner[span(result)] == result.name).all()
+    assert (owner[span(result)] == owner_of(program, result.name)).all()
     assert (owner[span(result, memory.output_second)] == "second output").all()
-    assert (owner[span(source, memory.input_second)] == "second input").all()
 
 
+def owner_of(program, name):
+    """The tensor whose bytes those of ``name`` are."""
+    for op in reversed(program.ops):
+        if isinstance(op, Reshape) and op.output == name:
+            name = op.input
+    return name
+
+
+@pytest.mark.parametrize("input_buffers", [1, 2])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_streams_lie_first_and_apart(seed):
+def test_streams_lie_first_and_apart(seed, input_buffers):
     program = _random(seed)
-    memory = allocate(program)
+    memory = allocate(program, input_buffers=input_buffers)
     source, result = program.tensor(program.input), program.tensor(program.output)
-    starts = [memory.base[source.name], memory.input_second]
+    starts = [memory.base[source.name], memory.input_second][:input_buffers]
     starts += [memory.base[result.name], memory.output_second]
-    lengths = [source.bytes] * BUFFERS + [result.bytes] * BUFFERS
+    lengths = [source.bytes] * input_buffers + [result.bytes] * BUFFERS
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     assert starts == [0, *ends[:-1]]
     streams = {alias for alias in memory.base if memory.base[alias] in starts}
     for tensor in program.tensors:
         assert tensor.name in streams or memory.base[tensor.name] >= ends[-1]
+
+
+@pytest.mark.parametrize("alignment", [2, 16])
+def test_alignment_rounds_sizes_up(alignment):
+    program = small_cnn()
+    memory = allocate(program, alignment=alignment)
+    starts = {*memory.base.values(), memory.input_second, memory.output_second}
+    assert all(start % alignment == 0 for start in starts)
+    assert memory.size % alignment == 0
+    assert memory.size >= allocate(program).size
+
+
+def test_a_tensor_lives_until_its_last_reader():
+    """``a`` is added to ``d``: it outlives ``b`` and ``c``, which take turns at another place."""
+    builder = ProgramBuilder("late", (4, 4, 3), np.random.default_rng(0))
+    for name in ("a", "b", "c", "d"):
+        builder.conv(3, (1, 1), name=name)
+    builder.residual("a").conv(3, (1, 1), name="e").dense(2)
+    pixels = 48
+    memory = allocate(builder.build())
+    assert memory.size == 2 * pixels + 2 * 2 + 3 * pixels
+    places = [memory.base[name] for name in "abcd"]
+    assert len({places[0], places[1], places[2]}) == 3
+    assert places[3] == places[1]
+    assert memory.base["e"] in (places[0], places[1], places[2])
+
+
+def test_the_largest_tensors_are_placed_first():
+    """18, 18 and 36 KiB one after the other need no more than the greatest neighbours do."""
+    builder = ProgramBuilder("chain", (48, 48, 1), np.random.default_rng(0))
+    builder.conv(8, (1, 1)).depthwise((1, 1)).conv(16, (1, 1)).max_pool((48, 48), (48, 48))
+    streams = 2 * 48 * 48 + 2 * 16
+    assert allocate(builder.build()).size == streams + 48 * 48 * (8 + 16)
+
+
+@pytest.mark.parametrize(("late", "index"), [(None, 1), ("input", 3), ("flat", 3)])
+def test_last_reader_of_the_input(late, index):
+    """Whoever reads it or a reshape of it last."""
+    builder = ProgramBuilder("readers", (1, 2, 3), np.random.default_rng(0))
+    builder.reshape((1, 1, 6), name="flat").conv(6, (1, 1)).conv(6, (1, 1)).conv(6, (1, 1))
+    if late == "flat":
+        builder.residual("flat")
+    elif late == "input":
+        builder.shortcut("input", (1, 2))
+    builder.dense(2)
+    assert last_reader(builder.build()) == index
 
 
 def test_dead_feature_maps_make_room():

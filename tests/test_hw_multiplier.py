@@ -4,12 +4,24 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 
-from shiftwork.hw.multiplier import ICE40UP_PRODUCTS, LATENCY, MultiplierBank
+from shiftwork.hw.multiplier import (
+    ECP5_OPERAND_BITS,
+    ECP5_PRODUCT_BITS,
+    ICE40UP_PRODUCTS,
+    LATENCY,
+    MultiplierBank,
+)
+
+REGISTERS = ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK")
+"""Of a MULT18X18D: one stage at its inputs and one at its output."""
 
 
-@pytest.mark.parametrize("family", ["generic", "ecp5"])
-def test_products_one_cycle_later(run_component, family):
-    dut = MultiplierBank(count=3, family=family)
+def _rtlil(count, family):
+    return rtlil.convert(MultiplierBank(count=count, family=family), emit_src=False)
+
+
+def test_products_follow_every_cycle(run_component):
+    dut = MultiplierBank(count=3, family="generic")
     rng = np.random.default_rng(0)
     corners = [(a, b) for a in (-128, -1, 0, 127) for b in (-128, -1, 0, 127)]
     operands = np.concatenate(
@@ -34,18 +46,36 @@ def test_products_one_cycle_later(run_component, family):
     ("count", "blocks", "soft"), [(1, 1, 0), (2, 1, 0), (15, 8, 0), (16, 8, 0), (17, 8, 1)]
 )
 def test_two_products_share_a_block_of_the_up5k(count, blocks, soft):
-    text = rtlil.convert(MultiplierBank(count=count, family="ice40up"), emit_src=False)
+    text = _rtlil(count, "ice40up")
     assert text.count("cell \\SB_MAC16 ") == blocks
     assert text.count("cell $mul ") == soft
+    for register in ("A_REG", "B_REG", "TOP_8x8_MULT_REG", "BOT_8x8_MULT_REG"):
+        assert text.count(f"parameter \\{register} 1") == blocks
 
 
-@pytest.mark.parametrize("family", ["generic", "ecp5"])
-def test_other_families_leave_the_choice_to_synthesis(family):
-    text = rtlil.convert(MultiplierBank(count=17, family=family), emit_src=False)
+@pytest.mark.parametrize("count", [1, 17])
+def test_each_product_of_an_ecp5_has_a_block_with_its_registers(count):
+    text = _rtlil(count, "ecp5")
+    assert text.count("cell \\MULT18X18D ") == count
+    assert "cell $mul " not in text
+    for register in REGISTERS:
+        assert text.count(f'parameter \\{register} "CLK0"') == count
+    assert text.count('parameter \\REG_PIPELINE_CLK "NONE"') == count
+    for name, bits in (("A", ECP5_OPERAND_BITS), ("B", ECP5_OPERAND_BITS)):
+        for bit in range(bits):
+            assert text.count(f"connect \\{name}{bit} ") == count
+    for bit in range(ECP5_PRODUCT_BITS):
+        assert text.count(f"connect \\P{bit} ") == count
+
+
+def test_the_generic_family_leaves_the_choice_to_synthesis():
+    text = _rtlil(17, "generic")
     assert "SB_MAC16" not in text
+    assert "MULT18X18D" not in text
     assert text.count("cell $mul ") == 17
 
 
 def test_constants():
-    assert LATENCY == 1
+    """A stage of registers at the inputs, one at the output, in every family."""
+    assert LATENCY == 2
     assert ICE40UP_PRODUCTS == 16

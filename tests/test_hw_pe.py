@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shiftwork.hw import multiplier
 from shiftwork.hw.pe import LATENCY, PE
 
 CAPTURE_LATENCY = LATENCY - 1
@@ -11,8 +12,7 @@ CAPTURE_LATENCY = LATENCY - 1
 
 def _random_stimulus(rng, cycles):
     return {
-        "a_i": rng.integers(-128, 128, cycles),
-        "w_i": rng.integers(-128, 128, cycles),
+        "product": rng.integers(-(1 << 14) + 128, (1 << 14) + 1, cycles),
         "valid": rng.integers(0, 4, cycles) > 0,
         "last": rng.integers(0, 5, cycles) == 0,
         "shift": rng.integers(0, 2, cycles),
@@ -24,7 +24,7 @@ def _expected_sums(stimulus):
     """The sum of each dot product, by the cycle of its last operands."""
     sums, total = {}, 0
     for cycle in np.flatnonzero(stimulus["valid"]):
-        total += int(stimulus["a_i"][cycle]) * int(stimulus["w_i"][cycle])
+        total += int(stimulus["product"][cycle])
         if stimulus["last"][cycle]:
             sums[int(cycle)], total = total, 0
     return sums
@@ -33,7 +33,7 @@ def _expected_sums(stimulus):
 def _expected_drain(stimulus, sums):
     """``captured`` and ``drain_o`` in every cycle; the drain is unknown before the first sum."""
     captured, drain, value = [], [], None
-    for cycle in range(len(stimulus["a_i"])):
+    for cycle in range(len(stimulus["product"])):
         drain.append(value)
         captured.append(int(cycle - CAPTURE_LATENCY in sums))
         if captured[-1]:
@@ -44,64 +44,57 @@ def _expected_drain(stimulus, sums):
 
 
 def _observe(run_component, stimulus, *, accumulator_bits=32):
-    """Everything that leaves the element, in every cycle; the bench is its multiplier."""
+    """``captured`` and ``drain_o`` in every cycle; the bench is the element's multiplier.
+
+    The stimulus names a product in the cycle of its operands, as the token does.
+    """
     dut = PE(accumulator_bits=accumulator_bits)
-    seen = {name: [] for name in ("a_o", "w_o", "token_o", "captured", "drain_o")}
+    captured, drain = [], []
 
     async def bench(ctx):
-        product = 0
-        for cycle in range(len(stimulus["a_i"])):
-            for name in ("a_i", "w_i", "shift", "drain_i"):
+        for cycle in range(len(stimulus["product"])):
+            for name in ("shift", "drain_i"):
                 ctx.set(getattr(dut, name), int(stimulus[name][cycle]))
-            ctx.set(dut.token_i.valid, int(stimulus["valid"][cycle]))
-            ctx.set(dut.token_i.last, int(stimulus["last"][cycle]))
-            ctx.set(dut.product, product)
-            for name in ("a_o", "w_o", "captured", "drain_o"):
-                seen[name].append(ctx.get(getattr(dut, name)))
-            seen["token_o"].append((ctx.get(dut.token_o.valid), ctx.get(dut.token_o.last)))
-            product = seen["a_o"][-1] * seen["w_o"][-1]
+            ctx.set(dut.token.valid, int(stimulus["valid"][cycle]))
+            ctx.set(dut.token.last, int(stimulus["last"][cycle]))
+            made = cycle - multiplier.LATENCY
+            ctx.set(dut.product, int(stimulus["product"][made]) if made >= 0 else 0)
+            captured.append(ctx.get(dut.captured))
+            drain.append(ctx.get(dut.drain_o))
             await ctx.tick()
 
     run_component(dut, bench)
-    return seen
+    return captured, drain
 
 
-def test_latency_is_three_cycles():
-    assert LATENCY == 3
+def test_the_sum_stands_a_cycle_after_the_product():
+    assert LATENCY == multiplier.LATENCY + 1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sums_and_drain_chain(run_component, seed):
     stimulus = _random_stimulus(np.random.default_rng(seed), 400)
-    sums = _expected_sums(stimulus)
-    seen = _observe(run_component, stimulus)
-    captured, drain = _expected_drain(stimulus, sums)
-    assert sum(captured) > 20
-    assert seen["captured"] == captured
-    known = drain.index(next(value for value in drain if value is not None))
-    assert seen["drain_o"][known:] == drain[known:]
+    captured, drain = _observe(run_component, stimulus)
+    expected_captured, expected_drain = _expected_drain(stimulus, _expected_sums(stimulus))
+    assert sum(expected_captured) > 20
+    assert captured == expected_captured
+    known = next(index for index, value in enumerate(expected_drain) if value is not None)
+    assert drain[known:] == expected_drain[known:]
 
 
-def test_operands_and_token_are_passed_on_a_cycle_later(run_component):
-    stimulus = _random_stimulus(np.random.default_rng(7), 100)
-    seen = _observe(run_component, stimulus)
-    assert seen["a_o"][1:] == stimulus["a_i"][:-1].tolist()
-    assert seen["w_o"][1:] == stimulus["w_i"][:-1].tolist()
-    tokens = list(zip(stimulus["valid"].tolist(), stimulus["last"].tolist(), strict=True))
-    assert seen["token_o"][1:] == tokens[:-1]
-
-
-@pytest.mark.parametrize(("a", "w", "bits"), [(-128, -128, 20), (-128, 127, 19), (127, -128, 19)])
-def test_extreme_sum_fills_the_accumulator(run_component, a, w, bits):
-    terms = {20: 31, 19: 16}[bits]
+@pytest.mark.parametrize(
+    ("product", "terms", "bits"), [(1 << 14, 31, 20), (-127 << 7, 32, 20), (-127 << 7, 16, 19)]
+)
+def test_extreme_sum_fills_the_accumulator(run_component, product, terms, bits):
+    total = product * terms
+    assert total.bit_length() == bits - 1
     last = np.arange(terms + LATENCY + 1) == terms - 1
     stimulus = {
-        "a_i": np.full(len(last), a),
-        "w_i": np.full(len(last), w),
+        "product": np.full(len(last), product),
         "valid": np.ones(len(last), dtype=bool),
         "last": last,
         "shift": np.zeros(len(last), dtype=int),
         "drain_i": np.zeros(len(last), dtype=int),
     }
-    seen = _observe(run_component, stimulus, accumulator_bits=bits)
-    assert seen["drain_o"][terms - 1 + LATENCY] == a * w * terms
+    _, drain = _observe(run_component, stimulus, accumulator_bits=bits)
+    assert drain[terms - 1 + LATENCY] == total

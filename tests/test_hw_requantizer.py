@@ -130,7 +130,3 @@ def test_raw_planes(run_component, array_config, bits, shift_base):
     )
     little_endian = accumulators.astype("<i4").view(np.uint8)
     np.testing.assert_array_equal(got, little_endian)
-
-
-def test_latency_is_four_enabled_cycles():
-    assert LATENCY == 4

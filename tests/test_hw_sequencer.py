@@ -5,12 +5,16 @@ from itertools import product
 import numpy as np
 import pytest
 
+from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.layouts import descriptor_words, pack_descriptor
 from shiftwork.hw.sequencer import LOAD_OVERHEAD, Sequencer
 
 NARROW = (("first", 7, False), ("second", 13, True))
 WIDE = (("first", 60, False), ("second", 30, True), ("third", 1, False))
 FRAMES = 3
+COPIES = (*NARROW, ("copy_words", 4, False))
+COPIED_WORDS = (5, 0, 1)
+"""Of each layer; nothing is copied for the second one."""
 
 
 def _values(fields, rng):
@@ -115,3 +119,56 @@ def test_busy_is_low_between_frames_that_wait(run_component, array_config):
     cycles = descriptor_words(NARROW) + LOAD_OVERHEAD + 1
     frame = [1] * cycles + [0]
     assert busy[first : first + 3 * len(frame)] == 3 * frame
+
+
+def _copying_sequencer(array_config):
+    """A sequencer whose layers have weights to copy."""
+    shape = ArrayShape(rows=2, columns=4, column_bytes=8)
+    config = array_config(shape, fields=COPIES)
+    rng = np.random.default_rng(1)
+    header = _values(config.header_fields, rng) | {"layers_last": len(COPIED_WORDS) - 1}
+    program = pack_descriptor(config.header_fields, header)
+    for words in COPIED_WORDS:
+        program += pack_descriptor(COPIES, _values(COPIES, rng) | {"copy_words": words})
+    config = array_config(shape, fields=COPIES, program_depth=len(program))
+    return Sequencer(config=config, program=program)
+
+
+@pytest.mark.parametrize("latency", [1, 4])
+def test_a_layer_starts_in_the_cycle_after_its_weights_are_copied(
+    run_component, array_config, latency
+):
+    """The bench is the copier: ``done`` comes words + latency cycles after ``prepare``."""
+    dut = _copying_sequencer(array_config)
+    load = descriptor_words(COPIES) + LOAD_OVERHEAD
+
+    async def bench(ctx):
+        while not ctx.get(dut.header_valid):
+            await ctx.tick()
+        for _ in range(FRAMES):
+            ctx.set(dut.frame_ready, 1)
+            for words in COPIED_WORDS:
+                await begin(ctx, words)
+                await ctx.tick().repeat(3)
+                assert (ctx.get(dut.busy), ctx.get(dut.start)) == (1, 0)
+                ctx.set(dut.layer_done, 1)
+            await ctx.tick()
+            ctx.set(dut.layer_done, 0)
+            assert not ctx.get(dut.busy)
+
+    async def begin(ctx, words):
+        copy = words + latency if words else 0
+        prepared = load - 1
+        for cycle in range(1, load + copy + 1):
+            await ctx.tick()
+            ctx.set(dut.frame_ready, 0)
+            ctx.set(dut.layer_done, 0)
+            ctx.set(dut.copy_done, int(copy > 0 and cycle == prepared + copy))
+            assert ctx.get(dut.busy)
+            assert ctx.get(dut.prepare) == (cycle == prepared)
+            assert ctx.get(dut.start) == (cycle == load + copy)
+            if cycle >= prepared:
+                assert ctx.get(dut.layer.copy_words) == words
+        ctx.set(dut.copy_done, 0)
+
+    run_component(dut, bench)

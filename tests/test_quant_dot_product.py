@@ -1,27 +1,52 @@
 import numpy as np
 import pytest
 
-from shiftwork.errors import ModelError
-from shiftwork.quant.dot_product import Rows, row_exponents
-from shiftwork.quant.program import Conv, Tensor, signed_bits
+from shiftwork.quant.dot_product import Rows
+from shiftwork.quant.graph import Conv
+from shiftwork.quant.program import Conv as ConvOp
+from shiftwork.quant.program import Product, Residual, Tensor
 
 
-def rows_of(weights, bias, **tensor):
-    weights = np.asarray(weights, np.float64)
-    source = Tensor(name="x", shape=(1, 1, weights.shape[1]), **tensor)
-    return Rows(name="dense", weights=weights, bias=np.asarray(bias, np.float64), source=source)
+def conv(weights, bias, name="dense"):
+    weights = np.asarray(weights, np.float32)
+    weights = weights.reshape(len(weights), 1, 1, -1)
+    bias = np.asarray(bias, np.float32)
+    return Conv(name=name, input="x", output="y", weights=weights, bias=bias)
 
 
-def test_integers_of_rows():
-    rows = rows_of([[0.5, -0.25], [1.0, 0.0]], [0.75, -0.5], exponent=2)
-    exponents = np.array([3, 6])
-    assert rows.integer_weights(exponents).tolist() == [[4, -2], [64, 0]]
-    assert rows.integer_bias(exponents).tolist() == [24, -128]
+def tensor(channels, name="x", **fields):
+    return Tensor(name=name, shape=(1, 1, channels), **fields)
+
+
+def test_rows_are_in_steps_of_their_input():
+    rows = Rows.of((conv([[0.5, -0.25]], [1.0]),), (tensor(2, exponent=2, gain=3.0),), ())
+    assert rows.weights.tolist() == [[0.375, -0.1875]]
+    assert rows.bias.tolist() == [1.0]
+
+
+def test_rows_of_several_convolutions_are_joined():
+    convs = conv([[1.0, 2.0]], [1.0]), conv([[4.0]], [2.0])
+    sources = tensor(2, exponent=1), tensor(1, exponent=-1, lo=0, hi=9, signed=False)
+    rows = Rows.of(convs, sources, ())
+    assert rows.weights.tolist() == [[0.5, 1.0, 8.0]]
+    assert rows.bias.tolist() == [3.0]
+    assert rows.lows.tolist() == [-128, -128, 0]
+    assert rows.highs.tolist() == [127, 127, 9]
 
 
 def test_the_zero_point_goes_into_the_bias():
-    rows = rows_of([[0.5, 0.25]], [0.0], zero_point=-10)
-    assert rows.integer_bias(np.array([3])).tolist() == [10 * (4 + 2)]
+    rows = Rows.of((conv([[0.5, 0.25]], [1.0]),), (tensor(2, zero_point=-10),), ())
+    assert rows.integer_bias(np.array([3]), np.array([[4.0, 2.0]])).tolist() == [8 + 10 * (4 + 2)]
+
+
+def test_exponents_that_are_of_use():
+    residuals = tensor(2, exponent=4), tensor(2, exponent=2)
+    rows = Rows.of((conv([[1.0, 1.0]], [0.0]),), (tensor(2),), residuals)
+    assert rows.greatest_exponent(3) == 13
+    assert rows.greatest_exponent(-4) == 11
+    plain = Rows.of((conv([[1.0, 1.0]], [0.0]),), (tensor(2),), ())
+    assert plain.greatest_exponent(3) == 18
+    assert plain.greatest_exponent(None) == np.inf
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -29,67 +54,35 @@ def test_the_zero_point_goes_into_the_bias():
 def test_reach_is_the_worst_case_of_the_op(signed, zero_point):
     rng = np.random.default_rng(0)
     lo, hi = (-128, 127) if signed else (0, 255)
-    tensor = {"lo": lo, "hi": hi, "signed": signed, "zero_point": zero_point}
-    rows = rows_of(rng.normal(size=(4, 9)), rng.normal(size=4), **tensor)
+    source = tensor(9, lo=lo, hi=hi, signed=signed, zero_point=zero_point)
+    other, residual = tensor(3, "z", lo=-7, hi=100), tensor(4, "r", exponent=1, lo=-3, hi=50)
+    convs = conv(rng.normal(size=(4, 9)), rng.normal(size=4)), conv(np.ones((4, 3)), np.zeros(4))
+    rows = Rows.of(convs, (source, other), (residual,))
     exponents = np.array([3, 4, 5, 6])
-    bias = rows.integer_bias(exponents)
-    op = Conv(
+    weights = np.clip(np.rint(np.ldexp(rows.weights, exponents[:, None])), -128, 127)
+    bias = rows.integer_bias(exponents, weights)
+    parts = [part.reshape(4, 1, 1, -1).astype(np.int8) for part in np.split(weights, [9], axis=1)]
+    op = ConvOp(
         name="dense",
         input="x",
         output="y",
-        weights=rows.integer_weights(exponents).reshape(4, 1, 1, 9).astype(np.int8),
+        weights=parts[0],
         bias=bias.astype(np.int64),
         shift=exponents,
         pad_value=zero_point,
+        terms=(Product(input="z", weights=parts[1]), Residual(input="r", shift=exponents - 1)),
     )
-    least, greatest = op.accumulator_range(rows.source)
+    least, greatest = op.accumulator_range(source, other, residual)
     for output_exponent, half in ((None, 0), (0, 1 << (exponents - 1))):
-        reach = rows.reach(exponents, bias, output_exponent)
+        reach = rows.reach(exponents, weights, bias, output_exponent)
         np.testing.assert_array_equal(reach, np.maximum(greatest + half + 1, -least))
 
 
-def bits_of(rows, exponents, output_exponent=None):
-    reach = rows.reach(exponents, rows.integer_bias(exponents), output_exponent).max()
-    return signed_bits(-int(reach), int(reach) - 1)
-
-
-def test_wide_sums_lower_the_exponent_by_up_to_two():
-    narrow = rows_of(np.full((1, 1000), 127.0), [0.0], lo=0, hi=255, signed=False)
-    assert row_exponents(narrow, None, method="max", per_row=True).tolist() == [-2]
-    assert bits_of(narrow, np.array([-2])) <= 24
-    wide = rows_of(np.full((1, 5000), 127.0), [0.0], lo=0, hi=255, signed=False)
-    assert row_exponents(wide, None, method="max", per_row=True).tolist() == [0]
-    assert bits_of(wide, np.array([0])) == 29
-
-
-def test_a_bias_lowers_the_exponent_as_far_as_32_bits_ask():
-    rows = rows_of([[1.0]], [2.0**40])
-    exponents = row_exponents(rows, None, method="max", per_row=True)
-    assert bits_of(rows, exponents) <= 32 < bits_of(rows, exponents + 1)
-
-
-def test_no_shift_is_larger_than_useful():
-    rows = rows_of([[1e-20, 0.0], [1.0, 1.0]], [0.0, 0.0], exponent=4)
-    exponents = row_exponents(rows, 3, method="max", per_row=True)
-    assert (exponents + 4 - 3).tolist() == [15, 7]
-
-
-def test_without_channels_the_least_exponent_counts():
-    rows = rows_of([[1.0, 0.0], [100.0, 1.0]], [0.0, 0.0])
-    assert row_exponents(rows, None, method="max", per_row=False).tolist() == [0, 0]
-
-
 def test_correction_never_widens_the_accumulator():
-    rows = rows_of([[127.0], [1.0]], [0.0, 0.0])
-    exponents = np.array([0, 0])
+    rows = Rows.of((conv([[127.0], [1.0]], [0.0, 0.0]),), (tensor(1),), ())
+    exponents, weights = np.array([0, 0]), np.array([[127.0], [1.0]])
     room = 2**23 - 1 - 127 * 127
     errors = np.array([room + 1.0, 3.0])
-    assert rows.corrected_bias(exponents, errors, None).tolist() == [0, 3]
+    assert rows.corrected_bias(exponents, weights, errors, None).tolist() == [0, 3]
     errors[0] = room - 200.0
-    assert rows.corrected_bias(exponents, errors, None).tolist() == [room - 200, 3]
-
-
-def test_a_bias_that_nothing_holds():
-    rows = rows_of([[1.0]], [2.0**400])
-    with pytest.raises(ModelError, match=r"node 'dense' has a bias of 2\.58e\+120, which"):
-        row_exponents(rows, None, method="max", per_row=True)
+    assert rows.corrected_bias(exponents, weights, errors, None).tolist() == [room - 200, 3]

@@ -57,8 +57,13 @@ def test_the_extremes_of_a_large_tensor_are_never_thinned_out(monkeypatch):
     assert scales.choose_exponent(values, -128, 127, "max") == 1
 
 
+def test_headroom_is_left_above_the_values():
+    values = np.linspace(0, 1, 1000)
+    assert scales.choose_exponent(values, 0, 255, "max", 1.9) == 7
+    assert scales.choose_exponent(values, 0, 255, "max", 2.1) == 6
+
+
 def test_rows_of_zeros_take_the_finest_exponent():
     rows = np.array([[1.0, 0.5], [0.0, 0.0], [0.01, -0.02]])
-    assert scales.weight_exponents(rows, "max", per_row=True).tolist() == [6, 12, 12]
-    assert scales.weight_exponents(rows, "max", per_row=False).tolist() == [6, 6, 6]
-    assert scales.weight_exponents(np.zeros((2, 3)), "mse", per_row=True).tolist() == [0, 0]
+    assert scales.row_peaks(rows).tolist() == [6, 12, 12]
+    assert scales.row_peaks(np.zeros((2, 3))).tolist() == [0, 0]

@@ -33,6 +33,12 @@ def test_command_with_every_option():
         assert part in text
 
 
+def test_command_with_targets():
+    text = command(job(elements=12, latency_us=250.0), Path("out"))
+    assert "--elements 12 --latency-us 250.0" in text
+    assert "--rows" not in text
+
+
 def test_samples_are_those_of_the_test_file():
     assert job().samples == Path("c.npz")
     assert job(test=Path("t.npz")).samples == Path("t.npz")

@@ -9,9 +9,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.errors import OutputError
+from shiftwork.hw.config import ArrayShape
+from shiftwork.hw.core import Core
+from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.graph import Layout
 from shiftwork.quant.program import Conv, Program, Tensor
 from shiftwork.sim import amaranth_engine, golden
+from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
+from shiftwork.sim.executor import judge
 from shiftwork.sim.layer_image import layer_images, stream_values
 from shiftwork.sim.observation import Job, Kind, Observation
 
@@ -158,3 +163,44 @@ def test_waves_are_written(tmp_path: Path) -> None:
 def test_waves_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"cannot write .*none/waves.vcd: No such file"):
         amaranth_engine.run(StandinCore(), standin_job(), waves=tmp_path / "none" / "waves.vcd")
+
+
+def check_copied(shape: ArrayShape) -> None:
+    """Every value and cycle of a small network with layers of several kinds."""
+    program = (
+        ProgramBuilder("copied", (4, 3, 2), np.random.default_rng(5))
+        .conv(6, (3, 3), padding=(1, 1, 1, 1), unsigned=True)
+        .depthwise(padding=(1, 1, 1, 1), unsigned=True)
+        .dense(5)
+        .build()
+    )
+    schedule = make_schedule(program, shape)
+    assert schedule.config.payload_bytes == len(schedule.payload)
+    core = Core(config=schedule.config, images=schedule.images, preload=schedule.payload)
+    assert not [name for name in core.signature.members if name.startswith("flash")]
+    job = Job(
+        program=program,
+        images=layer_images(program, schedule.layers),
+        q=random_inputs(program, np.random.default_rng(6), 3),
+        cycles=schedule.cycles,
+        seed=2,
+        stall_probability=0.2,
+    )
+    seen = amaranth_engine.run(core, job)
+    result = judge("amaranth", job, seen, build_seconds=0.0)
+    assert result.passed, result.text
+    assert seen.cycles_min == seen.cycles_max == schedule.cycles
+
+
+@pytest.mark.parametrize("input_buffers", [1, 2])
+def test_weights_from_a_flash_are_in_memory_at_power_up(input_buffers: int) -> None:
+    check_copied(
+        ArrayShape(
+            rows=2, columns=4, single_port=True, column_bytes=512, input_buffers=input_buffers
+        )
+    )
+
+
+@pytest.mark.parametrize("single_port", [False, True])
+def test_one_input_buffer_with_weights_in_roms(single_port: bool) -> None:
+    check_copied(ArrayShape(rows=2, columns=4, single_port=single_port, input_buffers=1))

@@ -62,6 +62,7 @@ def test_figures_equal_their_definitions(graph):
     noise = real - integers * 2.0 ** -program.tensors[-1].exponent
     expected = 10 * np.log10((real.astype(float) ** 2).sum() / (noise**2).sum())
     assert result.layers[-1].sqnr_db == pytest.approx(expected, abs=1e-3)
+    assert result.sqnr_db == result.layers[-1].sqnr_db
 
 
 def test_layers_are_named_with_their_shifts_and_widths(graph):
@@ -107,6 +108,32 @@ def test_a_wrong_shift_is_seen_in_its_layer(graph):
     damaged = replace(program, ops=(wrong, *program.ops[1:]))
     good, bad = (evaluate(graph, p, images(20)).layers for p in (program, damaged))
     assert bad[0].sqnr_db < 10 < good[0].sqnr_db
+
+
+def test_layers_of_a_network_with_residuals(float_network):
+    net = float_network((8, 8, 2))
+    y = net.relu(net.conv("x", 6, padding=(1, 1, 1, 1)))
+    z = net.relu(net.depthwise(y, padding=(1, 1, 1, 1)))
+    total = net.relu(net.add(net.conv(z, 6, (1, 1)), y))
+    graph = net.build(net.conv(total, 3))
+    program, x = quantize(graph, net.samples(100)), net.samples(50, seed=2)
+    assert any(tensor.channel_gains for tensor in program.tensors)
+    result = evaluate(graph, program, x)
+    assert [layer.name for layer in result.layers] == ["conv0", "conv2", "conv4", "conv7"]
+    assert all(layer.sqnr_db > 30 for layer in result.layers)
+
+
+def test_a_copy_that_only_the_program_has_has_no_ratio(float_network):
+    net = float_network((6, 6, 2))
+    y = net.relu(net.conv("x", 4, (1, 1)))
+    small = net.conv(y, 4, (1, 1), weights=1e-4 * np.ones((4, 1, 1, 4)), bias=np.zeros(4))
+    large = net.conv(y, 4, (1, 1), weights=90 * net.rng.normal(size=(4, 1, 1, 4)))
+    graph = net.build(net.conv(net.relu(net.add(large, net.relu(small))), 3))
+    options = QuantizerOptions(equalization=False, range_fill=False)
+    program = quantize(graph, net.samples(100), options)
+    layers = evaluate(graph, program, net.samples(20)).layers
+    assert [layer.sqnr_db is None for layer in layers].count(True) == 1
+    assert len(layers) == 5
 
 
 @pytest.mark.parametrize(

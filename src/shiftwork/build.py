@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.registry import find
 from shiftwork.boards.report import Report
 from shiftwork.boards.synthesis import synthesize
@@ -15,6 +14,7 @@ from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.program import Program
 from shiftwork.report_page import Page, render
 from shiftwork.steps import (
+    accelerate,
     check,
     describe,
     evaluate_on,
@@ -33,6 +33,7 @@ from shiftwork.workspace import (
 )
 
 if TYPE_CHECKING:
+    from shiftwork.boards.accelerator import Accelerator
     from shiftwork.sim.executor import Engine
 
 PROGRAM = "net.npz"
@@ -52,6 +53,7 @@ class Job:
             ``calibration`` for both.
         board: name of the board.
         rows, columns: of the array; None lets the board decide.
+        elements, latency_us: targets for that choice, as of ``Accelerator``.
         options: keyword options of the quantizer.
         images: number of samples to simulate.
         engine: simulator.
@@ -65,6 +67,8 @@ class Job:
     board: str
     rows: int | None = None
     columns: int | None = None
+    elements: int | None = None
+    latency_us: float | None = None
     options: dict[str, Any]
     images: int = 20
     engine: "Engine" = "verilator"
@@ -119,7 +123,15 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             title="quantizing the network and measuring its accuracy",
         )
         program = Program.load(quantized / PROGRAM)
-        accelerator = Accelerator(program, board=job.board, rows=job.rows, columns=job.columns)
+        accelerator = accelerate(
+            program,
+            job.board,
+            clock_mhz=job.clock_mhz,
+            rows=job.rows,
+            columns=job.columns,
+            elements=job.elements,
+            latency_us=job.latency_us,
+        )
         identity = environment | {"net": program.digest, "config": repr(accelerator.config)}
         generated = workspace.step(
             "generate",
@@ -170,6 +182,8 @@ def command(job: Job, folder: Path) -> str:
         "--board": job.board,
         "--rows": job.rows,
         "--columns": job.columns,
+        "--elements": job.elements,
+        "--latency-us": job.latency_us,
         "--scales": job.options.get("scales"),
         "--activations": job.options.get("activations"),
         "--engine": job.engine,
@@ -194,7 +208,7 @@ def _quantize(job: Job, folder: Path) -> None:
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
 
 
-def _simulate(job: Job, accelerator: Accelerator, folder: Path) -> None:
+def _simulate(job: Job, accelerator: "Accelerator", folder: Path) -> None:
     from shiftwork.sim.executor import simulate
 
     samples = read_samples(job.samples)

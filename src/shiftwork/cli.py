@@ -49,6 +49,21 @@ BoardName = Annotated[str | None, typer.Option("--board", help=BOARD_HELP)]
 TargetBoard = Annotated[str, typer.Option("--board", help=BOARD_HELP)]
 Rows = Annotated[int | None, typer.Option(min=1, help="Output pixels computed at once.")]
 Columns = Annotated[int | None, typer.Option(min=1, help="Output channels computed at once.")]
+Elements = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Choose an array of at most so many processing elements; default: what the board "
+        "is known to hold.",
+    ),
+]
+LatencyUs = Annotated[
+    float | None,
+    typer.Option(
+        "--latency-us",
+        help="Choose the smallest array that takes no longer at the clock, in microseconds.",
+    ),
+]
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""
 
@@ -130,16 +145,23 @@ def generate(
     board: BoardName = None,
     rows: Rows = None,
     columns: Columns = None,
+    elements: Elements = None,
+    latency_us: LatencyUs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Generate the accelerator: Verilog, ROM images and manifest.json."""
+    """Generate the accelerator: Verilog, ROM images and manifest.json.
+
+    Weights that exceed the block RAM of a UP5K are in flash.bin, for the board's SPI flash at
+    1 MiB: write it with "iceprog -o 1M flash.bin".
+    """
+    size = _size(rows, columns, elements, latency_us)
     from shiftwork.steps import describe, summary
     from shiftwork.steps import generate as write_files
     from shiftwork.workspace import Workspace
 
     progress = _progress()
     with Workspace(output, progress=progress) as workspace:
-        accelerator = _accelerator(net, board, rows, columns)
+        accelerator = _accelerator(net, board, size)
         progress(f"generating the Verilog: {describe(accelerator)}")
         workspace.publish(lambda folder: write_files(accelerator, folder, progress=progress))
     record = summary(accelerator, output / "core.v")
@@ -153,6 +175,8 @@ def simulate(
     board: BoardName = None,
     rows: Rows = None,
     columns: Columns = None,
+    elements: Elements = None,
+    latency_us: LatencyUs = None,
     engine: Engine = "verilator",
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N inputs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random stalls on the streams.")] = 0,
@@ -161,14 +185,18 @@ def simulate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate the Verilog and compare every value of every layer with the golden model."""
+    """Simulate the Verilog and compare every value of every layer with the golden model.
+
+    Weights in flash are loaded from a model of it first, from power-up on (not with amaranth).
+    """
+    size = _size(rows, columns, elements, latency_us)
     from shiftwork.quant.calibration import read_samples
     from shiftwork.sim.executor import simulate as simulate_accelerator
     from shiftwork.steps import check, describe, simulation_record
 
     progress = _progress()
     samples = read_samples(inputs)
-    accelerator = _accelerator(net, board, rows, columns)
+    accelerator = _accelerator(net, board, size)
     progress(f"simulating with {engine}: {describe(accelerator)}")
     result = simulate_accelerator(
         accelerator, samples.x, engine=engine, limit=limit, seed=seed, waves=waves
@@ -185,15 +213,18 @@ def synth(
     output: Folder,
     rows: Rows = None,
     columns: Columns = None,
+    elements: Elements = None,
+    latency_us: LatencyUs = None,
     seeds: Seeds = None,
     clock: Clock = None,
     as_json: AsJson = False,
 ) -> None:
     """Synthesize, place and route: resources, greatest clock, latency."""
+    size = _size(rows, columns, elements, latency_us)
     from shiftwork.boards.synthesis import synthesize
 
     report = synthesize(
-        _accelerator(net, board, rows, columns),
+        _accelerator(net, board, size, clock_mhz=clock),
         board=board,
         seeds=seeds,
         folder=output,
@@ -212,6 +243,8 @@ def build(
     test: Test = None,
     rows: Rows = None,
     columns: Columns = None,
+    elements: Elements = None,
+    latency_us: LatencyUs = None,
     scales: Scales = "mse",
     per_tensor: PerTensor = False,
     activations: Activations = "unsigned",
@@ -222,17 +255,16 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """All steps in order, with a report page; what has not changed is reused."""
+    size = _size(rows, columns, elements, latency_us)
     from shiftwork.build import Job
     from shiftwork.build import build as build_all
 
-    _check_shape(rows, columns)
     job = Job(
         model=model,
         calibration=calibration,
         test=test,
         board=board,
-        rows=rows,
-        columns=columns,
+        **size,
         options=_quantizer_options(scales, per_tensor, activations),
         images=limit,
         engine=engine,
@@ -333,18 +365,25 @@ def mlperf_tiny(
 
 
 def _accelerator(
-    net: Path, board: str | None, rows: int | None, columns: int | None
+    net: Path, board: str | None, size: dict[str, Any], *, clock_mhz: float | None = None
 ) -> "Accelerator":
-    _check_shape(rows, columns)
-    from shiftwork.boards.accelerator import Accelerator
     from shiftwork.quant.program import Program
+    from shiftwork.steps import accelerate
 
-    return Accelerator(Program.load(net), board=board, rows=rows, columns=columns)
+    return accelerate(Program.load(net), board, clock_mhz=clock_mhz, **size)
 
 
-def _check_shape(rows: int | None, columns: int | None) -> None:
+def _size(
+    rows: int | None, columns: int | None, elements: int | None, latency_us: float | None
+) -> dict[str, Any]:
+    """What decides the array's size, as keyword arguments."""
     if (rows is None) != (columns is None):
         raise typer.BadParameter("--rows and --columns must be given together")
+    if rows is not None and not (elements is None and latency_us is None):
+        raise typer.BadParameter(
+            "--elements and --latency-us choose the array: leave out --rows and --columns"
+        )
+    return {"rows": rows, "columns": columns, "elements": elements, "latency_us": latency_us}
 
 
 def _quantizer_options(scales: str, per_tensor: bool, activations: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Single steps, and what they report as JSON values: the keys are those that ``--json`` prints."""
 
-from dataclasses import asdict
+import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,24 +35,60 @@ def evaluate_on(graph: Graph, program: Program, samples: Path) -> dict[str, Any]
 
 
 def generate(accelerator: "Accelerator", folder: Path, *, progress: Progress) -> None:
-    """Writes Verilog, ROM images and manifest to ``folder``."""
+    """Writes Verilog, ROM images, flash image and manifest to ``folder``."""
     yowasp.prepare("yosys", progress=progress)
     accelerator.write_verilog(folder)
 
 
+def accelerate(
+    program: Program, board: str | None, *, clock_mhz: float | None = None, **size: Any
+) -> "Accelerator":
+    """The accelerator for a board; a latency target counts at ``clock_mhz``, if given.
+
+    Args:
+        size: ``rows`` and ``columns``, or ``elements`` and ``latency_us``: as of ``Accelerator``.
+    """
+    from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.registry import find
+
+    if board is None:
+        return Accelerator(program, **size)
+    target = find(board)
+    if clock_mhz is not None:
+        target = replace(target, target_mhz=clock_mhz)
+    return Accelerator(program, board=target, **size)
+
+
 def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
     """Size and speed of an accelerator, known before anything is simulated."""
-    schedule = accelerator.schedule
-    return {
-        "rows": accelerator.config.shape.rows,
-        "columns": accelerator.config.shape.columns,
+    from shiftwork.boards.accelerator import FLASH_FILE, memory_binding
+
+    schedule, shape = accelerator.schedule, accelerator.config.shape
+    memory = memory_binding(schedule)
+    record = {
+        "rows": shape.rows,
+        "columns": shape.columns,
+        "word_bytes": shape.word_bytes,
         "cycles": schedule.cycles,
         "macs": schedule.macs,
         "utilization": schedule.utilization,
         "verilog": str(verilog),
         "rom_bytes": schedule.rom_bytes,
         "activation_bytes": schedule.activation_bytes,
+        "activations_in": memory["activations"],
+        "weights_in": memory["weights"],
     }
+    if accelerator.flash_image is None:
+        return record
+    path = verilog.with_name(FLASH_FILE)
+    return record | {"flash_image": str(path), "write_flash_with": _flash_command(path)}
+
+
+def _flash_command(path: Path) -> str:
+    """Writes a flash image to where the flash loader reads it."""
+    from shiftwork.hw.flash_loader import FLASH_ADDRESS
+
+    return shlex.join(["iceprog", "-o", f"{FLASH_ADDRESS >> 20}M", str(path)])
 
 
 def describe(accelerator: "Accelerator") -> str:

@@ -1,0 +1,25 @@
+import pytest
+
+from shiftwork.errors import DataError
+from shiftwork.quant.options import QuantizerOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scales": "kl"}, "option scales must be mse or max, not 'kl'"),
+        ({"activations": "u8"}, "option activations must be unsigned or signed, not 'u8'"),
+        ({"rounding": "up"}, "option rounding must be compensated or nearest, not 'up'"),
+        ({"headroom": 0.5}, r"option headroom must be a finite factor from 1, not 0\.5"),
+        ({"headroom": float("nan")}, "option headroom must be a finite factor from 1, not nan"),
+        ({"input_scale": 0.0}, r"option input_scale must be positive, not 0\.0"),
+        ({"input_zero_point": 128}, r"option input_zero_point must be in -128\.\.127, not 128"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(DataError, match=message):
+        QuantizerOptions(**options)
+
+
+def test_defaults():
+    assert QuantizerOptions() == QuantizerOptions(scales="mse", rounding="compensated")
