@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-from shiftwork.hw.multiplier import MULTIPLIER_REGISTERS
-
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
     """How one family is synthesized, placed and routed.
 
     Attributes:
-        setup, finish: commands of yosys before and after synthesis.
         synth: the synthesis pass of yosys with its options.
         nextpnr: the tool for place and route, and its fixed arguments.
         utilization: for each resource, its name in nextpnr's report.
@@ -18,8 +15,6 @@ class Flow:
             a name that ends in ``*`` stands for all that begin so.
     """
 
-    setup: tuple[str, ...] = ()
-    finish: tuple[str, ...] = ()
     synth: str
     nextpnr: str
     arguments: tuple[str, ...]
@@ -34,9 +29,6 @@ class Flow:
                     return resource, count
         return None
 
-
-MULTIPLIERS = "t:MULT18X18D"
-"""All of them are ``hw.multiplier``'s instances."""
 
 FLOWS = {
     "ice40up": Flow(
@@ -60,15 +52,6 @@ FLOWS = {
     ),
     "ecp5": Flow(
         # Logic of less than 4 ns is fast enough: without a bound, speed is bought at any area.
-        # ABC ends without a word on a multiplier whose registers are in use: they come afterwards.
-        setup=(
-            "scratchpad -set abc9.D 4000",
-            *(f"setparam -unset {name} {MULTIPLIERS}" for name in MULTIPLIER_REGISTERS),
-        ),
-        finish=tuple(
-            f'setparam -set {name} "{value}" {MULTIPLIERS}'
-            for name, value in MULTIPLIER_REGISTERS.items()
-        ),
         synth="synth_ecp5 -abc9",
         nextpnr="nextpnr-ecp5",
         arguments=("--lpf-allow-unconstrained",),

@@ -38,6 +38,7 @@ ROUTING_LIMIT_S = 3600.0
 MOST_SEEDS = 4
 HEADROOM = 1.17
 """What nextpnr is asked for, relative to the target: routing loses some of what placing found."""
+DESIGN = "design.il"
 NETLIST = "netlist.json"
 ROUTED = "nextpnr.json"
 REPORT = "report.json"
@@ -168,10 +169,10 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
     sources = sorted(verilog.glob("*.v"))
     script = (
         "".join(f"read_verilog {source.name}\n" for source in sources)
-        + "".join(f"{command}\n" for command in flow.setup)
-        + f"{flow.synth} -top {TOP}\n"
-        + "".join(f"{command}\n" for command in flow.finish)
-        + f"write_json {NETLIST}\n"
+        # As RTLIL: yosys would read the Verilog anew, and lose its work, when it meets a
+        # primitive that it first knows at the end.
+        + f"write_rtlil {DESIGN}\ndesign -reset\nread_rtlil {DESIGN}\n"
+        + f"{flow.synth} -top {TOP} -json {NETLIST}\n"
     )
 
     def synthesize_(folder: Path) -> None:
@@ -186,6 +187,7 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
             limit_s=SYNTHESIS_LIMIT_S,
             progress=workspace.progress,
         )
+        (folder / DESIGN).unlink()
 
     inputs = {
         "script": script,

@@ -137,8 +137,18 @@ class FlashLoader(wiring.Component):
         self._add_bytes(m, high=high, arrived=receiving & byte_end, payload=payload & byte_end)
         good = self._add_crc(m, high=high, ending=ending)
 
+        def decoded(value: Value, name: str) -> Signal:
+            """What the position says; it stands for two cycles, and this for its second one."""
+            late = Signal(name=name)
+            m.d.sync += late.eq(value)
+            return late
+
         def ends_before(boundary: int, low_bits: int = bits) -> Value:
-            return high & (position[:low_bits] == (boundary - 1) % (1 << low_bits))
+            last = (boundary - 1) % (1 << low_bits)
+            return high & decoded(position[:low_bits] == last, f"at_{last}_of_{low_bits}")
+
+        expected = decoded(self._header_bit(position), "expected")
+        in_magic = decoded(self._in_magic(position), "in_magic")
 
         def fail(error: FlashError) -> list:
             return [self.error.eq(error), self.cs_n.eq(1)]
@@ -159,9 +169,9 @@ class FlashLoader(wiring.Component):
                 m.d.comb += receiving.eq(1)
                 with m.If(ends_before(self._payload, 7)):
                     m.next = "PAYLOAD"
-                with m.If(high & (self.miso != self._header_bit(position))):
+                with m.If(high & (self.miso != expected)):
                     m.d.sync += fail(FlashError.OTHER_BUILD)
-                    with m.If(self._in_magic(position)):
+                    with m.If(in_magic):
                         m.d.sync += fail(FlashError.NO_IMAGE)
             with m.State("PAYLOAD"):
                 m.d.comb += [receiving.eq(1), payload.eq(1)]

@@ -161,14 +161,16 @@ class WindowWalker(wiring.Component):
             phase_end=phase.last,
         )
         turn_last = active & turn_end
+        # Kept as one signal: else synthesis builds it from the inner loops' ends, in a long path.
+        outer_last = Signal(attrs={"keep": 1})
+        line_end = word.last & run_x.last
         m.d.comb += [
             loops.turn_last.eq(turn_last),
             loops.run_last.eq(turn_last & word.last),
-            loops.line_last.eq(turn_last & word.last & run_x.last),
-            loops.plane_last.eq(turn_last & word.last & run_x.last & run_y.last),
-            loops.window_last.eq(
-                turn_last & (word.last & run_x.last & run_y.last & phase.last & block.last)
-            ),
+            loops.line_last.eq(turn_last & line_end),
+            loops.plane_last.eq(turn_last & line_end & run_y.last),
+            outer_last.eq(line_end & run_y.last & phase.last & block.last),
+            loops.window_last.eq(turn_last & outer_last),
             self.window_last.eq(loops.window_last),
         ]
         steps = {

@@ -63,7 +63,7 @@ def test_anomalies_are_windows_of_five_frames(files):
     with np.load(files / bench_data.AD_FILE) as archive:
         frames = (archive["x"][1, 2:7].astype(np.float64) - 89) * 0.39101523
     np.testing.assert_allclose(data.x[7], frames.reshape(-1), rtol=1e-5)
-    assert len(data.calibration) == 4 * 9
+    assert len(data.calibration) == 4
 
 
 def test_enlarging_is_linear_between_the_pixels_centres():
@@ -73,16 +73,6 @@ def test_enlarging_is_linear_between_the_pixels_centres():
     assert (large == large[:, :1]).all()
     flat = np.full((1, 32, 32, 3), 77, np.uint8)
     assert (bench_data.enlarged(flat) == 77).all()
-
-
-def test_tones_make_parts_of_the_spectrum_louder_and_softer():
-    spectrogram = np.zeros((6, 128), np.float32)
-    variants = bench_data.toned(spectrogram)
-    assert len(variants) == 9
-    assert variants[0] is spectrogram
-    assert {float(v[0, 0]) for v in variants} == {-16.0, 0.0, 16.0}
-    assert (variants[1] == -16).all()
-    assert variants[3][0, -1] == pytest.approx(16)
 
 
 def test_a_missing_file_is_named(tmp_path):

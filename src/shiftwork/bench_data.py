@@ -15,8 +15,6 @@ VWW_SIZE = 96
 AD_FRAMES = 5
 AD_STEP, AD_ZERO = 0.39101523, 89
 """The grid that the spectrograms of ``ad6.npz`` are stored on."""
-AD_TONE_DB = 16.0
-AD_TONES = 4
 
 KWS_FILE = "data/kws/kws_dev.npz"
 CIFAR_TRAIN = "data/cifar10/cifar10_train500.npz"
@@ -91,21 +89,16 @@ def visual_wake_words(files: Path) -> Data:
 
 
 def anomaly_detection(files: Path) -> Data:
-    """All windows of the golden spectrograms; one more, normal spectrogram calibrates.
-
-    What is anomalous reaches further than anything in the normal one: so the calibration also sees
-    it louder and softer, as a whole and in parts of the spectrum.
-    """
+    """All windows of the golden spectrograms; one more, normal spectrogram calibrates."""
     arrays = _read(files / AD_FILE, "x", "extra_normal_float32")
     spectrograms = (arrays["x"].astype(np.float32) - AD_ZERO) * np.float32(AD_STEP)
     groups = [windows(spectrogram) for spectrogram in spectrograms]
     normal = arrays["extra_normal_float32"].astype(np.float32)
-    calibration = np.concatenate([windows(variant) for variant in toned(normal)])
+    calibration = windows(normal)
     return Data(
         calibration=calibration,
         x=np.concatenate(groups),
-        calibrated_on=f"{len(calibration)} windows of one more normal spectrogram and of what "
-        f"{AD_TONE_DB:g} dB more or less in parts of the spectrum make of it",
+        calibrated_on=f"{len(calibration)} windows of one more normal spectrogram",
         measured_on=f"all {sum(map(len, groups))} windows of {len(groups)} spectrograms",
         parts=tuple(len(group) for group in groups),
     )
@@ -115,17 +108,6 @@ def windows(spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
     """Every run of 5 frames of ``spectrogram[frames, mels]`` in a row: ``[N, 5 * mels]``."""
     count = len(spectrogram) - AD_FRAMES + 1
     return np.stack([spectrogram[i : i + AD_FRAMES].reshape(-1) for i in range(count)])
-
-
-def toned(spectrogram: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """``spectrogram[frames, mels]`` itself, and louder and softer along cosines over the mels."""
-    mels = np.linspace(0.0, np.pi, spectrogram.shape[1])
-    tones = [np.cos(number * mels) for number in range(AD_TONES)]
-    return [spectrogram] + [
-        (spectrogram + sign * AD_TONE_DB * tone).astype(np.float32)
-        for tone in tones
-        for sign in (-1, 1)
-    ]
 
 
 def enlarged(images: NDArray[np.uint8], size: int = VWW_SIZE) -> NDArray[np.float32]:

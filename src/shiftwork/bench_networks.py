@@ -160,7 +160,13 @@ NETWORKS = (
         inputs=(data.AD_FILE,),
         data=data.anomaly_detection,
         measures=_anomalies,
-        options=QuantizerOptions(scales="max"),
+        # What is anomalous reaches much further than the normal samples that calibrate.
+        options=QuantizerOptions(
+            headroom=2.0,
+            equalization=False,
+            input_scale=data.AD_STEP,
+            input_zero_point=data.AD_ZERO,
+        ),
     ),
 )
 

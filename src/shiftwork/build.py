@@ -186,6 +186,8 @@ def command(job: Job, folder: Path) -> str:
         "--latency-us": job.latency_us,
         "--scales": job.options.get("scales"),
         "--activations": job.options.get("activations"),
+        "--headroom": job.options.get("headroom"),
+        "--rounding": job.options.get("rounding"),
         "--engine": job.engine,
         "--limit": job.images,
         "--seeds": job.seeds,
@@ -194,6 +196,7 @@ def command(job: Job, folder: Path) -> str:
     }
     given = [part for name, value in options.items() if value is not None for part in (name, value)]
     flags = [] if job.options.get("per_channel", True) else ["--per-tensor"]
+    flags += [] if job.options.get("equalization", True) else ["--no-equalize"]
     return shlex.join(str(part) for part in ("shiftwork", "build", job.model, *given, *flags))
 
 

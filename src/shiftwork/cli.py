@@ -85,6 +85,24 @@ Activations = Annotated[
     Literal["unsigned", "signed"],
     typer.Option(help="What is never negative is stored as 0..255, or as 0..127 (signed)."),
 ]
+Headroom = Annotated[
+    float,
+    typer.Option(
+        min=1.0,
+        help="How much larger than in the calibration data activations may become; 2 for samples "
+        "that are few or much alike.",
+    ),
+]
+Equalize = Annotated[
+    bool,
+    typer.Option(
+        "--equalize/--no-equalize", help="Scale the channels of a tensor toward a common range."
+    ),
+]
+Rounding = Annotated[
+    Literal["compensated", "nearest"],
+    typer.Option(help="Round the weights of a row together, or each on its own (fast)."),
+]
 Engine = Annotated[
     Literal["verilator", "icarus", "amaranth", "golden"], typer.Option(help="Simulator.")
 ]
@@ -117,6 +135,9 @@ def quantize(
     scales: Scales = "mse",
     per_tensor: PerTensor = False,
     activations: Activations = "unsigned",
+    headroom: Headroom = 1.25,
+    equalize: Equalize = True,
+    rounding: Rounding = "compensated",
     as_json: AsJson = False,
 ) -> None:
     """Quantize a trained network to int8 and measure what that costs."""
@@ -130,8 +151,10 @@ def quantize(
     graph = load(model)
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
-    options = QuantizerOptions(**_quantizer_options(scales, per_tensor, activations))
-    program = quantize_graph(graph, samples.x, options)
+    options = QuantizerOptions(
+        **_quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding)
+    )
+    program = quantize_graph(graph, samples.x, options, progress=progress)
     progress(f"quantized with {len(samples.x)} samples")
     record = evaluate_on(graph, program, test or calibration)
     program.save(output)
@@ -248,6 +271,9 @@ def build(
     scales: Scales = "mse",
     per_tensor: PerTensor = False,
     activations: Activations = "unsigned",
+    headroom: Headroom = 1.25,
+    equalize: Equalize = True,
+    rounding: Rounding = "compensated",
     engine: Engine = "verilator",
     limit: Annotated[int, typer.Option(min=1, help="Inputs to simulate.")] = 20,
     seeds: Seeds = None,
@@ -265,7 +291,7 @@ def build(
         test=test,
         board=board,
         **size,
-        options=_quantizer_options(scales, per_tensor, activations),
+        options=_quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding),
         images=limit,
         engine=engine,
         seeds=seeds,
@@ -386,8 +412,22 @@ def _size(
     return {"rows": rows, "columns": columns, "elements": elements, "latency_us": latency_us}
 
 
-def _quantizer_options(scales: str, per_tensor: bool, activations: str) -> dict[str, Any]:
-    return {"scales": scales, "per_channel": not per_tensor, "activations": activations}
+def _quantizer_options(
+    scales: str,
+    per_tensor: bool,
+    activations: str,
+    headroom: float,
+    equalize: bool,
+    rounding: str,
+) -> dict[str, Any]:
+    return {
+        "scales": scales,
+        "per_channel": not per_tensor,
+        "activations": activations,
+        "headroom": headroom,
+        "equalization": equalize,
+        "rounding": rounding,
+    }
 
 
 def _progress() -> "Progress":
