@@ -7,6 +7,7 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from shiftwork.hw import rom
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import Token
 from shiftwork.hw.multiplier import MultiplierBank
@@ -14,7 +15,7 @@ from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
 from shiftwork.hw.weight_ram import WeightRam
 
-OPERAND_LATENCY = 1
+OPERAND_LATENCY = rom.LATENCY
 """Cycles from a weight address to that weight at the multipliers of column 0."""
 
 SUM_LATENCY = OPERAND_LATENCY + 3
@@ -46,8 +47,9 @@ class SystolicArray(wiring.Component):
 
     Members:
         address, token: weight address and token for column 0.
-        a: for each row its activation, one cycle after the address of row 0, ``r`` later for row r.
-        word: the broadcast word, one cycle after the address of row 0.
+        a: for each row its activation, ``OPERAND_LATENCY`` cycles after the address of row 0, ``r``
+            later for row r.
+        word: the broadcast word, ``OPERAND_LATENCY`` cycles after the address of row 0.
         drain_shift: move the drain chains.
         sums: the heads of the drain chains, one for each lane.
         captured: all sums of a dot product are in the drain registers from the next cycle on.
@@ -60,9 +62,9 @@ class SystolicArray(wiring.Component):
         self.weights = weights
         shape = config.shape
         self._stores: list[Rom | WeightRam] = [
-            WeightRam(depth=config.weight_depth)
+            WeightRam(depth=config.weight_depth, family=shape.family)
             if weights is None
-            else Rom(width=8, contents=weights[column])
+            else Rom(width=8, contents=weights[column], family=shape.family)
             for column in range(shape.columns)
         ]
         address_bits = len(self._stores[0].address)
@@ -127,6 +129,10 @@ class SystolicArray(wiring.Component):
     def _descend(self, m: Module, tokens: list[Signal]) -> list[list[Signal]]:
         """For each row and stage the token that comes with the operands."""
         rows = []
+        for cycle in range(1, OPERAND_LATENCY):
+            late = [Signal(Token, name=f"token_{s}_late_{cycle}") for s in range(len(tokens))]
+            m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
+            tokens = late
         for row in range(self.config.shape.rows):
             late = [Signal(Token, name=f"token_{row}_{stage}") for stage in range(len(tokens))]
             m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]

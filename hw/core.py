@@ -4,6 +4,7 @@ from amaranth import Module, Mux, Signal, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from shiftwork.hw import rom
 from shiftwork.hw.activation_memory import ActivationMemory
 from shiftwork.hw.array import SystolicArray
 from shiftwork.hw.config import ArrayConfig
@@ -259,8 +260,11 @@ class Core(wiring.Component):
         captured, sums = array.captured, list(array.sums)
         if config.pooling:
             m.submodules.pooling = pooling = Pooling(config=config)
-            word_token = Signal(FetchToken)
-            m.d.sync += word_token.eq(token)
+            word_token = token
+            for cycle in range(rom.LATENCY):
+                late = Signal(FetchToken, name=f"word_token_{cycle}")
+                m.d.sync += late.eq(word_token)
+                word_token = late
             m.d.comb += [
                 pooling.word.eq(fetch.word),
                 pooling.token.eq(word_token),

@@ -7,7 +7,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from shiftwork.hw import requantizer
+from shiftwork.hw import requantizer, rom
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import DrainTag, Move, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
@@ -69,7 +69,9 @@ class Drain(wiring.Component):
         self.config = config
         shape = config.shape
         parameter_bits = config.accumulator_bits + config.shift_bits
-        self._rom = Rom(width=shape.lanes * parameter_bits, contents=parameters)
+        self._rom = Rom(
+            width=shape.lanes * parameter_bits, contents=parameters, family=shape.family
+        )
         super().__init__(
             {
                 "layer": In(descriptor_layout(config.fields)),
@@ -96,7 +98,7 @@ class Drain(wiring.Component):
         tag, mask = self._add_counters(m, begin=begin, enable=enable, step=step)
         tags = requantizer.tag_pipeline(m, enable, tag, requantizer.LATENCY)
         masks = _delayed(m, enable, mask, requantizer.LATENCY)
-        values = self._add_lanes(m, enable=enable, plane=tags[1].plane)
+        values = self._add_lanes(m, enable=enable, plane=tags[rom.LATENCY].plane)
         self._add_packer(m, begin=begin, enable=enable, tag=tags[-1], mask=masks[-1], values=values)
         return m
 

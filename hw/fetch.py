@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from shiftwork.hw import window_walker
+from shiftwork.hw import rom, window_walker
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import FetchToken, descriptor_layout
@@ -15,8 +15,8 @@ from shiftwork.hw.window_walker import ADDRESS_STAGES, WindowWalker
 
 ROW_LATENCY = ADDRESS_STAGES + READ_LATENCY + 1
 """Cycles from a turn to the word in the row's register."""
-TOKEN_LATENCY = ROW_LATENCY - 2
-"""Cycles from a turn to its token: the weight's way to the operand register is two longer."""
+TOKEN_LATENCY = ROW_LATENCY - 1 - rom.LATENCY
+"""Cycles from a turn to its token: the weight's way to the multiplier is that much longer."""
 
 
 class Fetch(wiring.Component):
@@ -40,7 +40,7 @@ class Fetch(wiring.Component):
             included.
         start: begin a layer.
         read_enable, read_address, read_data: to the activation memory.
-        token: of the byte that stands in row 0 two cycles later.
+        token: of the byte that stands in row 0 ``ROW_LATENCY - TOKEN_LATENCY`` cycles later.
         rows: for each row its current byte.
         word: the last word that row 0 fetched, for depthwise layers and pooling.
     """

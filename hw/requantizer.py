@@ -1,14 +1,17 @@
 """Bias, shift, clip: from accumulators to stored bytes."""
 
+from itertools import pairwise
+
 from amaranth import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from shiftwork.hw import rom
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import DrainTag
 
-LATENCY = 5
-"""Enabled cycles from ``sum`` to ``byte``; bias and shift follow the sum by one."""
+LATENCY = 4 + rom.LATENCY
+"""Enabled cycles from ``sum`` to ``byte``; bias and shift follow the sum by ``rom.LATENCY``."""
 
 
 class Requantizer(wiring.Component):
@@ -26,7 +29,8 @@ class Requantizer(wiring.Component):
     Members:
         enable: the pipeline moves on at the end of this cycle.
         sum: an accumulator.
-        bias, shift: of its channel, one enabled cycle later; ``shift`` is on top of ``shift_base``.
+        bias, shift: of its channel, ``rom.LATENCY`` enabled cycles later; ``shift`` is on top of
+            ``shift_base``.
         plane: which byte of the accumulator ``raw`` takes, one enabled cycle after the bias.
         lo, hi, raw, flip: of the layer.
         byte: the stored result.
@@ -52,7 +56,10 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits, base = self.config.accumulator_bits, self.config.shift_base
-        total = Signal(signed(bits), reset_less=True)
+        totals = [
+            Signal(signed(bits), name=f"total_{stage}", reset_less=True)
+            for stage in range(rom.LATENCY)
+        ]
         accumulator = Signal(signed(bits), reset_less=True)
         shift = Signal(self.config.shift_bits, reset_less=True)
         shifted = Signal(signed(max(bits - base, 9)), reset_less=True)
@@ -69,8 +76,8 @@ class Requantizer(wiring.Component):
         ]
         with m.If(self.enable):
             m.d.sync += [
-                total.eq(self.sum),
-                accumulator.eq(total + self.bias),
+                *(after.eq(before) for before, after in pairwise((self.sum, *totals))),
+                accumulator.eq(totals[-1] + self.bias),
                 shift.eq(self.shift),
                 shifted.eq(
                     Mux(self.raw, word.word_select(self.plane, 8), (accumulator >> base) >> shift)

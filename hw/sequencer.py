@@ -7,11 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from shiftwork.hw import rom
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_layout, descriptor_words
 from shiftwork.hw.rom import Rom
 
-LOAD_OVERHEAD = 3
+LOAD_OVERHEAD = 2 + rom.LATENCY
 """Cycles beside one for each descriptor word, from the end of a layer to ``start`` of the next."""
 
 
@@ -46,7 +47,7 @@ class Sequencer(wiring.Component):
 
     def __init__(self, *, config: ArrayConfig, program: Sequence[int]):
         self.config = config
-        self._rom = Rom(width=PROGRAM_WORD_BITS, contents=program)
+        self._rom = Rom(width=PROGRAM_WORD_BITS, contents=program, family=config.shape.family)
         super().__init__(
             {
                 "header": Out(descriptor_layout(config.header_fields)),
@@ -65,50 +66,46 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.program_rom = rom = self._rom
+        m.submodules.program_rom = storage = self._rom
         header_words = descriptor_words(self.config.header_fields)
         layer_words = descriptor_words(self.config.fields)
         header = Signal(header_words * PROGRAM_WORD_BITS, reset_less=True)
         layer = Signal(layer_words * PROGRAM_WORD_BITS, reset_less=True)
         address = Signal(max(1, ceil_log2(self.config.program_depth + 1)))
-        count = Signal(range(max(header_words, layer_words) + 1))
-        arriving, header_valid = Signal(), Signal()
+        count = Signal(range(max(header_words, layer_words) + rom.LATENCY + 1))
+        reading, arriving, header_valid = Signal(), Signal(rom.LATENCY), Signal()
         m.d.comb += [
             self.header_valid.eq(header_valid),
             self.header.eq(header),
             self.layer.eq(layer),
-            rom.address.eq(address),
-            rom.enable.eq(1),
+            storage.address.eq(address),
+            storage.enable.eq(1),
         ]
 
         def shift_in(register: Signal) -> list:
-            return [register.eq(Cat(register[PROGRAM_WORD_BITS:], rom.data))]
+            return [register.eq(Cat(register[PROGRAM_WORD_BITS:], storage.data))]
 
-        def read_next() -> list:
-            return [address.eq(address + 1), count.eq(count + 1), arriving.eq(1)]
+        def read(register: Signal, words: int) -> None:
+            """Asks for the words, one a cycle, and shifts in those that arrive."""
+            m.d.comb += reading.eq(count < words)
+            m.d.sync += [count.eq(count + 1), address.eq(address + reading)]
+            with m.If(arriving[-1]):
+                m.d.sync += shift_in(register)
 
+        m.d.sync += arriving.eq(Cat(reading, arriving))
         with m.FSM():
             with m.State("HEADER"):
-                m.d.sync += read_next()
-                with m.If(arriving):
-                    m.d.sync += shift_in(header)
-                with m.If(count == header_words):
-                    m.d.sync += [
-                        address.eq(header_words),
-                        count.eq(0),
-                        arriving.eq(0),
-                        header_valid.eq(1),
-                    ]
+                read(header, header_words)
+                with m.If(count == header_words + rom.LATENCY - 1):
+                    m.d.sync += [count.eq(0), header_valid.eq(1)]
                     m.next = "IDLE"
             with m.State("IDLE"), m.If(self.frame_ready):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 m.d.comb += [self.busy.eq(1)]
-                m.d.sync += read_next()
-                with m.If(arriving):
-                    m.d.sync += shift_in(layer)
-                with m.If(count == layer_words):
-                    m.d.sync += [address.eq(address), count.eq(0), arriving.eq(0)]
+                read(layer, layer_words)
+                with m.If(count == layer_words + rom.LATENCY - 1):
+                    m.d.sync += count.eq(0)
                     m.next = "PREPARE"
             with m.State("PREPARE"):
                 m.d.comb += [self.busy.eq(1), self.prepare.eq(1)]

@@ -5,7 +5,10 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-LATENCY = 1
+from shiftwork.hw import rom
+from shiftwork.hw.config import Family
+
+LATENCY = rom.LATENCY
 
 
 class WeightRam(wiring.Component):
@@ -13,21 +16,23 @@ class WeightRam(wiring.Component):
 
     A byte that is read and written in the same cycle is undefined.
 
-    Latency: 1 cycle from ``address`` to ``data``; a write is seen by reads of later cycles. Flow
-    control: ``enable`` holds the output.
+    Latency: as a ROM's, 2 cycles from ``address`` to ``data``; a write is seen by reads of later
+    cycles. Flow control: ``enable`` holds the output.
 
     Parameters:
         depth: number of bytes.
+        family: decides the place of the register beside the RAM.
 
     Members:
         address: of the byte to read.
-        enable: read in this cycle.
-        data: the byte addressed in the last enabled cycle.
+        enable: go on in this cycle.
+        data: the byte addressed two enabled cycles before.
         write_enable, write_address, write_data: a byte to write.
     """
 
-    def __init__(self, *, depth: int):
+    def __init__(self, *, depth: int, family: Family = "generic"):
         self.depth = depth
+        self.family = family
         address_bits = max(1, ceil_log2(depth))
         super().__init__(
             {
@@ -51,11 +56,17 @@ class WeightRam(wiring.Component):
         )
         read, write = storage.read_port(), storage.write_port()
         m.d.comb += [
-            read.addr.eq(self.address),
             read.en.eq(self.enable),
-            self.data.eq(read.data),
             write.addr.eq(self.write_address),
             write.data.eq(self.write_data),
             write.en.eq(self.write_enable),
         ]
+        rom.connect_registered(
+            m,
+            family=self.family,
+            enable=self.enable,
+            address=self.address,
+            port=read,
+            data=self.data,
+        )
         return m

@@ -3,7 +3,6 @@ import pytest
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import BOARDS
 from shiftwork.boards.report import LABELS
-from shiftwork.hw.multiplier import MULTIPLIER_REGISTERS
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
@@ -12,7 +11,6 @@ def test_every_board_has_a_flow(board):
     assert set(flow.utilization) <= set(LABELS)
     assert set(flow.cells) <= set(LABELS)
     assert flow.synth.startswith("synth_")
-    assert all(not command.endswith("\n") for command in flow.setup + flow.finish)
 
 
 @pytest.mark.parametrize(
@@ -29,11 +27,3 @@ def test_every_board_has_a_flow(board):
 )
 def test_resource(family, cell, expected):
     assert FLOWS[family].resource(cell) == expected
-
-
-def test_the_registers_of_the_multipliers_are_set_after_synthesis():
-    """The passes in between do not see them."""
-    flow = FLOWS["ecp5"]
-    for name, value in MULTIPLIER_REGISTERS.items():
-        assert f"setparam -unset {name} t:MULT18X18D" in flow.setup
-        assert f'setparam -set {name} "{value}" t:MULT18X18D' in flow.finish

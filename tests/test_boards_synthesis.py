@@ -68,6 +68,7 @@ class Tools:
             self.script = (folder / "synth.ys").read_text()
             self.files = {path.name: path.read_text() for path in folder.glob("*.v")}
             log.write_text("")
+            (folder / "design.il").write_text("")
             (folder / "netlist.json").write_text(json.dumps(self.netlist()))
             return
         if self.routing_error:
@@ -173,11 +174,12 @@ def test_the_script_of_yosys(use, tmp_path, board):
     assert tools.script.splitlines() == [
         "read_verilog core.v",
         "read_verilog top.v",
-        *flow.setup,
-        f"{flow.synth} -top shiftwork_top",
-        *flow.finish,
-        "write_json netlist.json",
+        "write_rtlil design.il",
+        "design -reset",
+        "read_rtlil design.il",
+        f"{flow.synth} -top shiftwork_top -json netlist.json",
     ]
+    assert not list(tmp_path.rglob("design.il"))
 
 
 def test_a_rerun_reuses_what_is_there(use, tmp_path):

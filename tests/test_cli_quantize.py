@@ -60,7 +60,15 @@ def test_table(capsys, tmp_path, model, samples):
 
 
 @pytest.mark.parametrize(
-    "options", [["--scales", "max"], ["--per-tensor"], ["--activations", "signed"]]
+    "options",
+    [
+        ["--scales", "max"],
+        ["--per-tensor"],
+        ["--activations", "signed"],
+        ["--headroom", "2"],
+        ["--no-equalize"],
+        ["--rounding", "nearest"],
+    ],
 )
 def test_options(capsys, tmp_path, model, samples, options):
     digests = set()

@@ -1,6 +1,7 @@
 """The model of the drain's time against the drain itself, cycle by cycle."""
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -80,6 +81,16 @@ def _measure(run_component, layer, starts, reads):
     return shifts, writes, done[0]
 
 
+def _lost_cycles(writes):
+    """Of the drain before its last word, behind a single port that is never read.
+
+    Of words that follow each other without a gap, every second one holds the drain for a cycle:
+    the word before it still waits. The tile's last word holds nothing that is left.
+    """
+    runs = [len(list(run)) for whole, run in groupby(writes[:-1]) if whole]
+    return sum(length // 2 for length in runs)
+
+
 def _random_reads(seed, share):
     pattern = np.random.default_rng(seed).random(4000) < share
     return lambda cycle: bool(pattern[cycle])
@@ -102,13 +113,14 @@ def test_last_write_of_one_tile(run_component, shape, channels, raw):
 @pytest.mark.parametrize(("shape", "channels", "raw"), list(_layers()))
 @pytest.mark.parametrize("share", [0, 0.6, 0.9])
 def test_last_write_behind_a_busy_port(run_component, shape, channels, raw, share):
-    """With a single port a word takes a cycle more, and waits for the reads."""
+    """With a single port a word takes a cycle more, and waits for the reads and the word before."""
     layer = Layer(shape.rows, channels, raw, replace(shape, single_port=True))
     work = layer.work(shape.rows)
     reads = _random_reads(channels, share)
     _, writes, done = _measure(run_component, layer, [FIRST_STEP], reads)
     assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, reads)
-    assert share or done == FIRST_STEP + work.steps - 1 + WRITE_LATENCY + 1
+    least = FIRST_STEP + work.steps - 1 + WRITE_LATENCY + 1 + _lost_cycles(work.writes)
+    assert done == least if share == 0 else done >= least
     assert len(writes) == sum(work.writes)
 
 

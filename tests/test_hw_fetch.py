@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import CapacityError
 from shiftwork.hw.activation_memory import READ_LATENCY
+from shiftwork.hw.array import OPERAND_LATENCY
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.fetch import ROW_LATENCY, TOKEN_LATENCY, Fetch
 from shiftwork.hw.images import least_conv_shift, rounding, stored_bias
@@ -265,5 +266,5 @@ def test_sums_of_more_random_layers(run_component: Any, seed: int) -> None:
 
 
 def test_tokens_are_early_for_the_weights() -> None:
-    """The store and the multiplexer's register take as long as the row's word is later."""
-    assert ROW_BEHIND_TOKEN == 2
+    """The address's register and the store take as long as the row's word is later."""
+    assert ROW_BEHIND_TOKEN == 1 + OPERAND_LATENCY

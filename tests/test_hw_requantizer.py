@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from shiftwork.hw import rom
 from shiftwork.hw.requantizer import LATENCY, Requantizer
 from shiftwork.sim import golden
 
@@ -12,8 +13,8 @@ def _run(run_component, config, *, sums, biases, shifts, planes=None, enabled=1.
     dut = Requantizer(config=config)
     rng = np.random.default_rng(3)
     planes = np.zeros(len(sums), dtype=int) if planes is None else planes
-    ports = ((dut.sum, sums, 0), (dut.bias, biases, 1), (dut.shift, shifts, 1))
-    ports += ((dut.plane, planes, 2),)
+    ports = ((dut.sum, sums, 0), (dut.bias, biases, rom.LATENCY), (dut.shift, shifts, rom.LATENCY))
+    ports += ((dut.plane, planes, rom.LATENCY + 1),)
     result = []
 
     async def bench(ctx):

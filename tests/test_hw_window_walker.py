@@ -154,7 +154,7 @@ def observe(run: Any, schedule: Schedule, walk: Walk, todo: list[Window], gaps: 
         ctx.set(dut.origin, (FEATURE_MAP - top) % (1 << config.address_bits))
         ctx.set(dut.start, 1)
         begin, waiting, number, ended = True, 0, 0, None
-        cycle = 0
+        cycle, last_group = 0, 0
         while ended is None or cycle < ended + ADDRESS_STAGES + 1:
             if ctx.get(dut.window_last):
                 assert cycle == seen.starts[-1] + walk.cycles - 1
@@ -170,11 +170,13 @@ def observe(run: Any, schedule: Schedule, walk: Walk, todo: list[Window], gaps: 
             await ctx.tick()
             cycle += 1
             ctx.set(dut.start, 0)
+            ctx.set(dut.last_group, last_group)
             if begin:
                 begin = False
                 seen.starts.append(cycle)
                 ctx.set(dut.first_group, int(todo[number].first))
-                ctx.set(dut.last_group, int(todo[number].last))
+                # The walker asks a cycle after the window's last, in the first one of the next.
+                last_group = int(todo[number].last)
 
     def watch(ctx: Any, cycle: int) -> None:
         seen.tokens.append({name: ctx.get(dut.token[name]) for name in names})

@@ -24,9 +24,16 @@ FEW = {"kws": 20, "ic": 3, "vww": 2, "ad": 5}
 MANY = {"kws": 500, "ic": 50, "vww": 10, "ad": 20}
 FLASH = {"kws-icebreaker-16", "vww-icebreaker-16"}
 """Rows whose weights are more than the board's block RAM."""
+QUICK = {"kws-icebreaker-16", "kws-ulx3s-85f-64", "vww-icebreaker-16"}
+"""Rows that are simulated in CI; the others take minutes each."""
 
 Quantized = Callable[[str], Program]
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+simulated_rows = pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, marks=() if row.name in QUICK else pytest.mark.heavy) for row in ROWS],
+    ids=lambda row: row.name,
+)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +84,7 @@ def test_the_cycles(row: Row, quantized: Quantized) -> None:
 
 
 @pytest.mark.slow
-@rows
+@simulated_rows
 def test_some_inputs_in_verilator_are_bit_exact(
     row: Row, quantized: Quantized, shared: Path
 ) -> None:

@@ -21,11 +21,15 @@ def test_command():
 
 def test_command_with_every_option():
     options = {"scales": "max", "activations": "signed", "per_channel": False}
+    options |= {"headroom": 2.0, "equalization": False, "rounding": "nearest"}
     shape = {"rows": 2, "columns": 8, "clock_mhz": 24.0, "seeds": 3, "test": Path("t.npz")}
     text = command(job(options=options, **shape), Path("out"))
     for part in (
         "--scales max",
+        "--headroom 2.0",
+        "--rounding nearest",
         "--per-tensor",
+        "--no-equalize",
         "--rows 2 --columns 8",
         "--clock 24.0",
         "--seeds 3",
