@@ -87,7 +87,10 @@ def build(
     if simulator_cache.use(target):
         return Build(engine=engine, folder=target, seconds=0.0, waves=waves)
     began = time.perf_counter()
-    runner = _runner(engine, folder / f"runtime-{_digest(tools)}", time_limit)
+    runtime = folder / f"runtime-{_digest(tools)}"
+    # Marked as in use, so that another process that makes room does not take it away.
+    simulator_cache.use(runtime)
+    runner = _runner(engine, runtime, time_limit)
     with (
         simulator_cache.kept_log(folder, f"{target.name}-build") as log,
         tempfile.TemporaryDirectory(prefix="shiftwork-") as work,
