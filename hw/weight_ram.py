@@ -16,8 +16,8 @@ class WeightRam(wiring.Component):
 
     A byte that is read and written in the same cycle is undefined.
 
-    Latency: as a ROM's, 2 cycles from ``address`` to ``data``; a write is seen by addresses of later
-    cycles, and where the register stands before the RAM by the address of the cycle before too.
+    Latency: as a ROM's, 2 cycles from ``address`` to ``data``; a write is seen by addresses of
+    later cycles, and where the register stands before the RAM by that of the cycle before too.
     Flow control: ``enable`` holds the output.
 
     Parameters:
