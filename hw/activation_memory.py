@@ -117,13 +117,16 @@ class ActivationMemory(wiring.Component):
         """The bytes to write and their mask at their places in the banks, a cycle later."""
         width = self.config.shape.word_bytes
         offset_bits = exact_log2(width)
-        early_bits = offset_bits // 2
         mask = Signal(width)
         offset = Signal(offset_bits, name="write_offset", reset_less=True)
         with m.If(self.write_enable & self.write_ready):
             m.d.comb += mask.eq(self.write_mask)
         words = []
-        for name, word in (("data", self.write_data), ("mask", mask)):
+        # The mask takes longer to come.
+        for name, word, early_bits in (
+            ("data", self.write_data, offset_bits // 2),
+            ("mask", mask, 0),
+        ):
             step = len(word) // width
             early = range(early_bits)
             turned = _turned(m, word, self.write_address, early, step, f"write_{name}_early")

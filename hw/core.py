@@ -124,7 +124,7 @@ class Core(wiring.Component):
             sequencer.frame_ready.eq(loader.full & sender.free),
             sequencer.layer_done.eq(drain.done),
             loader.header.eq(header),
-            loader.release.eq(sequencer.layer_done & layer.frees_input),
+            loader.release.eq(sequencer.layer_ended & layer.frees_input),
             sender.header.eq(header),
             sender.finish.eq(sequencer.frame_done),
             fetch.layer.eq(layer),
@@ -189,7 +189,7 @@ class Core(wiring.Component):
         layer = sequencer.layer
         m.submodules.copier = copier = WeightCopier(config=self.array_config)
         m.d.comb += [
-            copier.start.eq(sequencer.prepare & (layer.copy_words != 0)),
+            copier.start.eq(sequencer.prepare & layer.copies),
             copier.source.eq(layer.copy_source),
             copier.words.eq(layer.copy_words),
             copier.read_data.eq(memory.read_data),

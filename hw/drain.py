@@ -1,5 +1,7 @@
 """The drain: from finished sums to bytes in activation memory."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,11 +28,13 @@ PLANES = 4
 class _Position:
     """A value of a tile: its place among the columns of a lane, and its byte.
 
-    The counters know where rows, channels and lines of columns end, from ``captured`` on.
+    The counters know where rows, channels and lines of columns end, from ``captured`` on;
+    ``value_end`` whether the byte is the value's last.
     """
 
     place: Signal
     plane: Signal
+    value_end: Signal
     channels: Signal
     full_place: LoopCounter
     last_place: LoopCounter
@@ -99,7 +103,10 @@ class Drain(wiring.Component):
         tags = requantizer.tag_pipeline(m, enable, tag, requantizer.LATENCY)
         masks = _delayed(m, enable, mask, requantizer.LATENCY)
         values = self._add_lanes(m, enable=enable, plane=tags[rom.LATENCY].plane)
-        self._add_packer(m, begin=begin, enable=enable, tag=tags[-1], mask=masks[-1], values=values)
+        cursor = self._add_cursor(m, begin=begin, enable=enable, before=tags[-2])
+        self._add_packer(
+            m, cursor=cursor, enable=enable, tag=tags[-1], mask=masks[-1], values=values
+        )
         return m
 
     def _add_counters(
@@ -110,26 +117,30 @@ class Drain(wiring.Component):
         counters = self._add_loops(m, begin=begin)
         group, tile, line = counters
         at = self._add_position(m, group=group, tile=tile)
-        value_end, chunk_end, layer_end = Signal(), Signal(), Signal()
+        # Kept as signals: synthesis would else mix them into the logic of every counter.
+        chunk_end = Signal(attrs={"keep": 1})
+        chunk_step = Signal(attrs={"keep": 1})
         m.d.comb += [
             step.eq(active & enable),
-            value_end.eq(~layer.raw | (at.plane == PLANES - 1)),
-            chunk_end.eq(value_end & at.last_row.last & at.last_place.last),
-            layer_end.eq(chunk_end & group.last & tile.last & line.last),
-            group.step.eq(step & chunk_end),
-            tile.step.eq(step & chunk_end & group.last),
-            line.step.eq(step & chunk_end & group.last & tile.last),
-            self.shift.eq(step & value_end),
+            chunk_end.eq(at.value_end & at.last_row.last & at.last_place.last),
+            chunk_step.eq(step & chunk_end),
+            group.step.eq(chunk_step),
+            tile.step.eq(chunk_step & group.last),
+            line.step.eq(chunk_step & group.last & tile.last),
+            self.shift.eq(step & at.value_end),
         ]
         with m.If(step):
-            m.d.sync += at.plane.eq(Mux(layer.raw, at.plane + 1, 0))
-            with m.If(value_end):
+            m.d.sync += [
+                at.plane.eq(Mux(layer.raw, at.plane + 1, 0)),
+                at.value_end.eq(~layer.raw | (at.plane == PLANES - 2)),
+            ]
+            with m.If(at.value_end):
                 m.d.sync += at.place.eq(Mux(at.full_place.last, 0, at.place + 1))
             with m.If(chunk_end):
                 m.d.sync += active.eq(0)
         with m.If(self.captured):
-            m.d.sync += [active.eq(1), at.place.eq(0)]
-        value = step & value_end
+            m.d.sync += [active.eq(1), at.place.eq(0), at.value_end.eq(~layer.raw)]
+        value = step & at.value_end
         for counter, start, counted in (
             (at.full_place, 0, 1),
             (at.last_place, value & at.full_place.last, 1),
@@ -143,20 +154,19 @@ class Drain(wiring.Component):
             m,
             begin=begin,
             enable=enable,
-            next_value=step & value_end,
+            next_value=value,
             row_end=at.full_place.last,
-            chunk_end=chunk_end,
-            tile_end=chunk_end & group.last,
+            chunk_step=chunk_step,
+            tile_end=group.last,
         )
         return self._tag(
             m,
             at,
-            step=step,
-            value_end=value_end,
+            active=active,
             chunk_end=chunk_end,
             tile_end=group.last,
             line_end=tile.last,
-            layer_end=layer_end,
+            layer_end=group.last & tile.last & line.last,
         )
 
     def _add_loops(self, m: Module, *, begin: Signal) -> list[LoopCounter]:
@@ -194,6 +204,7 @@ class Drain(wiring.Component):
         at = _Position(
             place=place,
             plane=Signal(2),
+            value_end=Signal(),
             channels=Signal(range(max(shape.columns, width) + 1)),
             **counters,
         )
@@ -209,22 +220,26 @@ class Drain(wiring.Component):
         enable: Signal,
         next_value: Value,
         row_end: Value,
-        chunk_end: Value,
+        chunk_step: Value,
         tile_end: Value,
     ) -> None:
         """The address of bias and shift; pooling has one pair for all channels."""
         layer, shape = self.layer, self.config.shape
         group_words = shape.columns // shape.lanes
-        parameter = Signal.like(self._rom.address)
-        group_parameter = Signal.like(self._rom.address)
+        parameter = Signal.like(self._rom.address, reset_less=True)
+        group_parameter = Signal.like(self._rom.address, reset_less=True)
+        # A cycle late, which the gap between chunks allows: few levels of logic.
+        chunk_ended, tile_ended = Signal(), Signal()
+        m.d.sync += [chunk_ended.eq(chunk_step & ~layer.pool), tile_ended.eq(tile_end)]
+        following = Signal.like(parameter)
+        m.d.comb += following.eq(
+            Mux(tile_ended, layer.parameter_base, group_parameter + group_words)
+        )
         with m.If(next_value & ~layer.pool):
             m.d.sync += parameter.eq(Mux(row_end, group_parameter, parameter + 1))
-            with m.If(chunk_end):
-                m.d.sync += [
-                    parameter.eq(group_parameter + group_words),
-                    group_parameter.eq(group_parameter + group_words),
-                ]
-        with m.If(begin | (next_value & tile_end)):
+        with m.If(chunk_ended):
+            m.d.sync += [parameter.eq(following), group_parameter.eq(following)]
+        with m.If(begin):
             m.d.sync += [
                 parameter.eq(layer.parameter_base),
                 group_parameter.eq(layer.parameter_base),
@@ -236,32 +251,34 @@ class Drain(wiring.Component):
         m: Module,
         at: "_Position",
         *,
-        step: Value,
-        value_end: Value,
+        active: Value,
         chunk_end: Value,
         tile_end: Value,
         line_end: Value,
         layer_end: Value,
     ) -> tuple[data.View, Signal]:
-        """What the step's bytes need to find their place, and which of them exist."""
+        """What the step's bytes need to find their place, and which of them exist.
+
+        Both count in enabled cycles only, when ``active`` means a step.
+        """
         layer, shape = self.layer, self.config.shape
         lanes, slots = shape.lanes, shape.word_bytes // shape.lanes
         exists, word_full = Signal(lanes), Signal()
         tag = Signal(DrainTag)
         m.d.comb += [
-            exists.eq(Cat(step & (at.place * lanes + q < at.channels) for q in range(lanes))),
+            exists.eq(Cat(active & (at.place * lanes + q < at.channels) for q in range(lanes))),
             word_full.eq(layer.raw | (at.place % slots == slots - 1) | at.last_place.last),
             tag.emit.eq(exists[0] & word_full),
-            tag.layer_end.eq(step & layer_end),
+            tag.layer_end.eq(active & chunk_end & layer_end),
             tag.line_end.eq(line_end),
             tag.plane.eq(at.plane),
         ]
-        with m.If(step & chunk_end):
+        with m.If(active & chunk_end):
             m.d.comb += tag.move.eq(Mux(tile_end, Move.TILE, Move.GROUP))
-        with m.Elif(step & value_end & at.full_place.last):
+        with m.Elif(active & at.value_end & at.full_place.last):
             m.d.comb += tag.move.eq(Move.ROW)
         with m.Elif(tag.emit):
-            m.d.comb += tag.move.eq(Mux(value_end, Move.WORD, Move.PLANE))
+            m.d.comb += tag.move.eq(Mux(at.value_end, Move.WORD, Move.PLANE))
         return tag, exists
 
     def _add_lanes(self, m: Module, *, enable: Signal, plane: Value) -> Value:
@@ -290,7 +307,7 @@ class Drain(wiring.Component):
         self,
         m: Module,
         *,
-        begin: Signal,
+        cursor: Signal,
         enable: Signal,
         tag: data.View,
         mask: Value,
@@ -303,8 +320,7 @@ class Drain(wiring.Component):
         slot = Signal(range(slots))
         pending = Signal(self._request_layout(), reset_less=True)
         complete = Signal()
-        self._add_request(m, enable=enable, complete=complete, pending=pending)
-        cursor = self._add_cursor(m, begin=begin, enable=enable, tag=tag)
+        self._add_request(m, enable=enable, emit=tag.emit, complete=complete, pending=pending)
         with m.If(enable):
             m.d.sync += complete.eq(tag.emit)
             m.d.sync += pending.final.eq(tag.layer_end)
@@ -331,14 +347,17 @@ class Drain(wiring.Component):
         )
 
     def _add_request(
-        self, m: Module, *, enable: Signal, complete: Signal, pending: data.View
+        self, m: Module, *, enable: Signal, emit: Value, complete: Signal, pending: data.View
     ) -> None:
         """The write request. A single port is often taken: a word may wait outside of the drain."""
         request, waiting = pending, complete
         if self.config.shape.single_port:
             request, waiting = Signal(self._request_layout(), reset_less=True), Signal()
-            # The drain does not look at the port, which is a long path: it may lose a cycle.
-            m.d.comb += enable.eq(~(complete & waiting))
+            # Known a cycle ahead, as all of the drain hangs on it: not while two words are ready.
+            going = Signal(init=1)
+            stays = complete | (waiting & ~self.write_ready)
+            m.d.sync += going.eq(Mux(going, ~(emit & stays), self.write_ready))
+            m.d.comb += enable.eq(going)
             with m.If(~waiting | self.write_ready):
                 m.d.sync += [waiting.eq(complete), request.eq(pending)]
                 with m.If(~enable):
@@ -353,32 +372,45 @@ class Drain(wiring.Component):
             self.done.eq(waiting & request.final & self.write_ready),
         ]
 
-    def _add_cursor(self, m: Module, *, begin: Signal, enable: Signal, tag: data.View) -> Signal:
-        """Address of the next word; walks words, rows, groups and tiles with the tags."""
+    def _add_cursor(self, m: Module, *, begin: Signal, enable: Signal, before: data.View) -> Signal:
+        """Address of the next word; walks words, rows, groups and tiles with the tags.
+
+        Args:
+            before: the tag an enabled cycle before its word is addressed: all that selects and
+                enables is registered, so that no logic stands before the additions.
+        """
         layer, shape = self.layer, self.config.shape
         bits = self.config.address_bits
-        cursor, value = Signal(bits), Signal(bits)
-        row, group, tile = Signal(bits), Signal(bits), Signal(bits)
-        target = Signal(bits)
-        next_word, next_plane = Signal(bits), Signal(bits)
-        next_row, next_group, next_tile = Signal(bits), Signal(bits), Signal(bits)
-        m.d.comb += [
-            next_word.eq(value + Mux(layer.raw, shape.lanes, shape.word_bytes)),
-            next_plane.eq(cursor + layer.plane_step),
-            next_row.eq(row + layer.pixel_step),
-            next_group.eq(group + Mux(layer.pool, shape.word_bytes, shape.columns)),
-            next_tile.eq(tile + Mux(tag.line_end, layer.line_end_step, layer.tile_step)),
+        cursor, value, row, group, tile = (
+            Signal(bits, name=name, reset_less=True)
+            for name in ("cursor", "value", "row", "group", "tile")
+        )
+        tile_step, word_step, group_step = Signal(bits), Signal(bits), Signal(bits)
+        m.d.sync += [
+            word_step.eq(Mux(layer.raw, shape.lanes, shape.word_bytes)),
+            group_step.eq(Mux(layer.pool, shape.word_bytes, shape.columns)),
         ]
-        with m.Switch(tag.move):
-            for move, address in (
-                (Move.PLANE, next_plane),
-                (Move.WORD, next_word),
-                (Move.ROW, next_row),
-                (Move.GROUP, next_group),
-                (Move.TILE, next_tile),
-            ):
-                with m.Case(move):
-                    m.d.comb += target.eq(address)
+        with m.If(enable):
+            m.d.sync += tile_step.eq(Mux(before.line_end, layer.line_end_step, layer.tile_step))
+        following = {
+            Move.PLANE: cursor + layer.plane_step,
+            Move.WORD: value + word_step,
+            Move.ROW: row + layer.pixel_step,
+            Move.GROUP: group + group_step,
+            Move.TILE: tile + tile_step,
+        }
+        moves = {move: Signal(name=f"moves_{move.name.lower()}") for move in following}
+        ends = {move: Signal(name=f"ends_{move.name.lower()}") for move in following}
+        with m.If(enable):
+            for move in following:
+                m.d.sync += [
+                    moves[move].eq(before.move == move),
+                    ends[move].eq(before.move >= move),
+                ]
+        target = Signal(bits)
+        m.d.comb += target.eq(
+            functools.reduce(operator.or_, (Mux(moves[k], following[k], 0) for k in following))
+        )
         for register, least in (
             (cursor, Move.PLANE),
             (value, Move.WORD),
@@ -388,7 +420,7 @@ class Drain(wiring.Component):
         ):
             with m.If(begin):
                 m.d.sync += register.eq(self.origin)
-            with m.Elif(enable & (tag.move >= least)):
+            with m.Elif(enable & ends[least]):
                 m.d.sync += register.eq(target)
         return cursor
 

@@ -93,12 +93,17 @@ class Fetch(wiring.Component):
             )
         }
         pad, group, tile = counters["pad"], counters["group"], counters["tile"]
-        padding, pads, first_group = Signal(), Signal(), Signal()
-        window_last, chunk_last = Signal(), Signal()
-        m.d.sync += pads.eq(layer.chunk_pad != 0)
+        padding, more_padding, pads, first_group = Signal(), Signal(), Signal(), Signal()
+        window_last, window_ended, chunk_last = Signal(), Signal(), Signal()
         m.d.comb += [
             window_last.eq(self._last_of(walkers)),
-            chunk_last.eq((padding & pad.last) | (window_last & ~pads)),
+            padding.eq(pads & (window_ended | more_padding)),
+            chunk_last.eq(Mux(pads, padding & pad.last, window_last)),
+        ]
+        m.d.sync += [
+            pads.eq(layer.chunk_pad != 0),
+            window_ended.eq(window_last),
+            more_padding.eq(padding & ~pad.last),
         ]
         # A chunk that others follow takes two cycles at least: its loops may step a cycle later.
         chunk_ended = Signal()
@@ -115,10 +120,8 @@ class Fetch(wiring.Component):
             ]
         for name, counter in counters.items():
             m.submodules[name] = counter
-        with m.If(window_last):
-            m.d.sync += padding.eq(pads)
         with m.If(chunk_last):
-            m.d.sync += [padding.eq(0), first_group.eq(group.last)]
+            m.d.sync += first_group.eq(group.last)
         with m.If(self.start):
             m.d.sync += first_group.eq(1)
         more = chunk_last & ~(group.last & tile.last)

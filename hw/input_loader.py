@@ -16,9 +16,9 @@ class InputLoader(wiring.Component):
     computed. Unsigned bytes are stored with their top bit flipped. With one input buffer both are
     the same, and it takes bytes only when it has been released.
 
-    Latency: a byte can be read by requests that follow its transfer; between two frames a cycle
-    passes. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
-    over and back; a buffer takes bytes from the second cycle after ``release``.
+    Latency: a byte can be read by requests that follow its transfer; between two frames two cycles
+    pass. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
+    over and back; a buffer takes bytes from the third cycle after ``release``.
 
     Parameters:
         config: the array's configuration.
@@ -54,7 +54,7 @@ class InputLoader(wiring.Component):
         m = Module()
         header = self.header
         m.submodules.count = count = LoopCounter(width=len(header.input_last))
-        address = Signal(self.config.address_bits)
+        address = Signal(self.config.address_bits, reset_less=True)
         load_second, compute_second = Signal(), Signal()
         full = Signal(2)
         # A register of its own, so that the stream's ready is a short path.
@@ -64,7 +64,6 @@ class InputLoader(wiring.Component):
         if self.config.shape.input_buffers == 1:
             taken = full.any()
         m.d.comb += [
-            begin.eq(~accepting & self.enable & ~taken),
             transfer.eq(self.i.valid & self.i.ready),
             self.write_enable.eq(self.i.valid & accepting),
             self.i.ready.eq(self.write_ready & accepting),
@@ -76,6 +75,8 @@ class InputLoader(wiring.Component):
             count.start.eq(begin),
             count.step.eq(transfer),
         ]
+        # A cycle late, for short paths.
+        m.d.sync += begin.eq(~accepting & ~begin & self.enable & ~taken)
         with m.If(begin | transfer):
             m.d.sync += address.eq(
                 Mux(
@@ -84,8 +85,7 @@ class InputLoader(wiring.Component):
                     header.input_first + Mux(load_second, header.input_pitch, 0),
                 )
             )
-        with m.If(begin):
-            m.d.sync += accepting.eq(1)
+        m.d.sync += accepting.eq(begin | (accepting & ~(transfer & count.last)))
         with m.If(self.release):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(0),
@@ -93,7 +93,6 @@ class InputLoader(wiring.Component):
             ]
         with m.If(transfer & count.last):
             m.d.sync += [
-                accepting.eq(0),
                 full.bit_select(load_second, 1).eq(1),
                 load_second.eq(~load_second),
             ]

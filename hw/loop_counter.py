@@ -35,16 +35,15 @@ class LoopCounter(wiring.Component):
         if self.width == 0:
             m.d.comb += [self.last.eq(1), self.next_last.eq(1)]
             return m
-        left = Signal(self.width)
-        last = Signal()
-        restart = self.start | (self.step & last)
+        left = Signal(self.width, reset_less=True)
+        last = Signal(reset_less=True)
         m.d.comb += [
             self.last.eq(last),
             self.next_last.eq(Mux(last, self.limit == 0, left == 1)),
         ]
-        with m.If(restart | self.step):
+        with m.If(self.start | self.step):
             m.d.sync += [
-                left.eq(Mux(restart, self.limit, left - 1)),
+                left.eq(Mux(self.start | last, self.limit, left - 1)),
                 last.eq(Mux(self.start, self.limit == 0, self.next_last)),
             ]
         return m

@@ -9,6 +9,7 @@ from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
 from shiftwork.hw.layouts import descriptor_layout
+from shiftwork.hw.loop_counter import LoopCounter
 
 BUFFERED_BYTES = READ_LATENCY + 3
 """As many as can be on their way from memory, so that a byte leaves in every cycle."""
@@ -58,12 +59,13 @@ class OutputSender(wiring.Component):
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=8, depth=BUFFERED_BYTES)
         full = Signal(2)
         send_second, compute_second = Signal(), Signal()
-        element = Signal.like(header.output_last)
+        m.submodules.element = element = LoopCounter(width=len(header.output_last))
         plane = Signal(ceil_log2(PLANES))
-        address, value_address = Signal(bits), Signal(bits)
+        address = Signal(bits, reset_less=True)
+        value_address = Signal(bits, reset_less=True)
         reading, arriving = Signal(), Signal(READ_LATENCY)
         credits = Signal(range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES)
-        granted, value_end, popped = Signal(), Signal(), Signal()
+        granted, value_end, popped, begin = Signal(), Signal(), Signal(), Signal()
         available, next_credits = Signal(init=1), Signal.like(credits)
         m.d.comb += [
             self.free.eq(~full.bit_select(compute_second, 1)),
@@ -72,7 +74,11 @@ class OutputSender(wiring.Component):
             next_credits.eq(credits + popped - granted),
             self.read_address.eq(address),
             granted.eq(self.read_enable & self.read_ready),
+            begin.eq(~reading & full.bit_select(send_second, 1)),
             value_end.eq(~header.output_raw | (plane == PLANES - 1)),
+            element.limit.eq(header.output_last),
+            element.start.eq(begin),
+            element.step.eq(granted & value_end),
             buffer.w_en.eq(arriving[-1]),
             buffer.w_data.eq(Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)),
             self.o.valid.eq(buffer.r_rdy),
@@ -92,10 +98,9 @@ class OutputSender(wiring.Component):
             ]
         base = Signal(bits)
         m.d.comb += base.eq(header.output_first + Mux(send_second, header.output_pitch, 0))
-        with m.If(~reading & full.bit_select(send_second, 1)):
+        with m.If(begin):
             m.d.sync += [
                 reading.eq(1),
-                element.eq(0),
                 plane.eq(0),
                 address.eq(base),
                 value_address.eq(base),
@@ -105,11 +110,10 @@ class OutputSender(wiring.Component):
             with m.If(value_end):
                 m.d.sync += [
                     plane.eq(0),
-                    element.eq(element + 1),
                     address.eq(value_address + 1),
                     value_address.eq(value_address + 1),
                 ]
-            with m.If(value_end & (element == header.output_last)):
+            with m.If(value_end & element.last):
                 m.d.sync += [
                     reading.eq(0),
                     full.bit_select(send_second, 1).eq(0),

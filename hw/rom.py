@@ -10,13 +10,17 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw.config import Family
 
 LATENCY = 2
+ECP5_BLOCK_BITS = 16384
+ECP5_BLOCK_WIDTHS = (8, 16, 32)
+"""Widths of an ECP5 block RAM's words, without the parity bits that make them 9, 18 and 36."""
 
 
 class Rom(wiring.Component):
     """A ROM in block RAM, initialized by the bitstream, with one more register.
 
     It stands behind the RAM, which is slow to answer on some chips; or before it, where the RAM is
-    not the slow part: addresses are narrow, and ROMs of one address share the register.
+    not the slow part: addresses are narrow, and ROMs of one address share the register. On ``ecp5``
+    a ROM deeper than a block RAM has a register behind each, and selects among them.
 
     Latency: 2 enabled cycles. Flow control: ``enable`` holds the output.
 
@@ -45,23 +49,52 @@ class Rom(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = storage = memory.Memory(
+        block = _block_depth(self.width) if self.family == "ecp5" else len(self.contents)
+        blocks = [
+            self._add_block(m, index, self.contents[first : first + block])
+            for index, first in enumerate(range(0, len(self.contents), block))
+        ]
+        if len(blocks) == 1:
+            m.d.comb += self.data.eq(blocks[0])
+            return m
+        select: Value = self.address[ceil_log2(block) :]
+        for cycle in range(LATENCY):
+            late = Signal(range(len(blocks)), name=f"select_{cycle}", reset_less=True)
+            with m.If(self.enable):
+                m.d.sync += late.eq(select)
+            select = late
+        with m.Switch(select):
+            for index, data in enumerate(blocks):
+                with m.Case(index):
+                    m.d.comb += self.data.eq(data)
+        return m
+
+    def _add_block(self, m: Module, index: int, contents: Sequence[int]) -> Signal:
+        """A part of the ROM with its register."""
+        m.submodules[f"memory_{index}"] = storage = memory.Memory(
             shape=unsigned(self.width),
-            depth=len(self.contents),
-            init=self.contents,
+            depth=len(contents),
+            init=contents,
             attrs={"ram_style": "block"},
         )
         port = storage.read_port()
+        data = Signal(self.width, name=f"data_{index}")
         m.d.comb += port.en.eq(self.enable)
         connect_registered(
             m,
             family=self.family,
             enable=self.enable,
-            address=self.address,
+            address=self.address[: len(port.addr)],
             port=port,
-            data=self.data,
+            data=data,
         )
-        return m
+        return data
+
+
+def _block_depth(width: int) -> int:
+    """Words of an ECP5 block RAM that are as wide as ``width``, or as wide as there are."""
+    widest = ECP5_BLOCK_WIDTHS[-1]
+    return ECP5_BLOCK_BITS // next((w for w in ECP5_BLOCK_WIDTHS if w + w // 8 >= width), widest)
 
 
 def connect_registered(
@@ -69,15 +102,15 @@ def connect_registered(
     *,
     family: Family,
     enable: Value,
-    address: Signal,
+    address: Value,
     port: memory.ReadPort,
     data: Signal,
 ) -> None:
     """``address`` to ``port`` to ``data``, with a register where the family needs it."""
-    late = Signal.like(address if family == "ice40up" else data, reset_less=True)
+    late = Signal(len(address if family == "ice40up" else data), reset_less=True)
     if family == "ice40up":
         m.d.comb += [port.addr.eq(late), data.eq(port.data)]
-        source: Value = address
+        source = address
     else:
         m.d.comb += [port.addr.eq(address), data.eq(late)]
         source = port.data

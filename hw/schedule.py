@@ -36,7 +36,7 @@ from shiftwork.hw.images import (
 )
 from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
-from shiftwork.hw.sequencer import LOAD_OVERHEAD
+from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
 from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, signed_bits
 
 MAX_LAYERS = 256
@@ -379,7 +379,11 @@ def _descriptors(
         }
         if shape.column_bytes:
             words = work.copy_words(shape)
-            descriptor |= {"copy_source": copied, "copy_words": words}
+            descriptor |= {
+                "copies": int(words > 0),
+                "copy_source": copied,
+                "copy_words": words,
+            }
             copied += words * shape.word_bytes
         for index in range(most):
             fields = _segment_fields(program, work, index, memory, address_bits)
@@ -615,7 +619,7 @@ def _layer(
     op, pad = work.op, drained.pad
     length = work.cycles + pad
     last = _chunk_work(work, shape, rows=work.last_rows, channels=descriptor["last_channels"])
-    if shape.column_bytes and descriptor["copy_words"]:
+    if shape.column_bytes and descriptor["copies"]:
         load += descriptor["copy_words"] + weight_copier.LATENCY
     reads = _reads(work, pad, chunks=1) if shape.single_port else None
     end = last_write(last, drained.pipeline, _drain_start(work, shape), reads)
@@ -631,7 +635,7 @@ def _layer(
         groups=work.groups,
         chunk_cycles=length,
         chunk_pad=pad,
-        cycles=load + (work.tiles * work.groups - 1) * length + end + 1,
+        cycles=load + (work.tiles * work.groups - 1) * length + end + 1 + DONE_LATENCY,
         macs=target.size * op.macs_per_output if isinstance(op, Conv) else 0,
     )
 

@@ -14,6 +14,8 @@ from shiftwork.hw.rom import Rom
 
 LOAD_OVERHEAD = 2 + rom.LATENCY
 """Cycles beside one for each descriptor word, from the end of a layer to ``start`` of the next."""
+DONE_LATENCY = 1
+"""Cycles from ``layer_done`` to the end of the layer: it comes a long way."""
 
 
 class Sequencer(wiring.Component):
@@ -23,10 +25,11 @@ class Sequencer(wiring.Component):
     in word by word, then the layer's weights are copied where the columns do not hold those of all
     layers; ``start`` begins the layer, ``layer_done`` ends it.
 
-    Latency: ``start`` comes ``descriptor_words + LOAD_OVERHEAD`` cycles after the frame or the
-    layer before; where weights are copied, ``weight_copier.LATENCY`` and their words later. Flow
-    control: a frame begins when ``frame_ready`` is high and then runs to its end; ``busy`` is low
-    for at least one cycle between frames.
+    Latency: ``start`` comes ``descriptor_words + LOAD_OVERHEAD`` cycles after the beginning of the
+    frame or the end of the layer before, which is ``DONE_LATENCY`` cycles after its ``layer_done``;
+    where weights are copied, ``weight_copier.LATENCY`` and their words later. Flow control: a frame
+    begins when ``frame_ready`` is high and then runs to its end; ``busy`` is low for at least one
+    cycle between frames.
 
     Parameters:
         config: the array's configuration.
@@ -40,6 +43,7 @@ class Sequencer(wiring.Component):
         copy_done: the layer's weights are in the columns.
         start: the layer begins.
         layer_done: the layer's last word is written.
+        layer_ended: the layer's last cycle.
         frame_ready: an input frame is complete and an output buffer is free.
         frame_done: the last layer has ended.
         busy: a frame is computed.
@@ -58,6 +62,7 @@ class Sequencer(wiring.Component):
                 "copy_done": In(1),
                 "start": Out(1),
                 "layer_done": In(1),
+                "layer_ended": Out(1),
                 "frame_ready": In(1),
                 "frame_done": Out(1),
                 "busy": Out(1),
@@ -92,7 +97,9 @@ class Sequencer(wiring.Component):
             with m.If(arriving[-1]):
                 m.d.sync += shift_in(register)
 
-        m.d.sync += arriving.eq(Cat(reading, arriving))
+        ended, final = Signal(), Signal(reset_less=True)
+        m.d.sync += [arriving.eq(Cat(reading, arriving)), ended.eq(self.layer_done)]
+        m.d.comb += self.layer_ended.eq(ended)
         with m.FSM():
             with m.State("HEADER"):
                 read(header, header_words)
@@ -109,9 +116,10 @@ class Sequencer(wiring.Component):
                     m.next = "PREPARE"
             with m.State("PREPARE"):
                 m.d.comb += [self.busy.eq(1), self.prepare.eq(1)]
+                m.d.sync += final.eq(self.index == self.header.layers_last)
                 m.next = "START"
                 if self.config.copies_weights:
-                    with m.If(self.layer.copy_words != 0):
+                    with m.If(self.layer.copies):
                         m.next = "COPY"
             with m.State("COPY"):
                 m.d.comb += [self.busy.eq(1)]
@@ -122,10 +130,10 @@ class Sequencer(wiring.Component):
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [self.busy.eq(1)]
-                with m.If(self.layer_done):
+                with m.If(ended):
                     m.d.sync += self.index.eq(self.index + 1)
                     m.next = "LOAD"
-                    with m.If(self.index == self.header.layers_last):
+                    with m.If(final):
                         m.d.comb += self.frame_done.eq(1)
                         m.d.sync += [self.index.eq(0), address.eq(header_words)]
                         m.next = "IDLE"

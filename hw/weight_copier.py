@@ -57,26 +57,24 @@ class WeightCopier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         offset_bits = exact_log2(self.config.shape.word_bytes)
-        count = Signal.like(self.words)
+        following = Signal(len(self.words) + 1, reset_less=True)
         row = Signal(self.config.address_bits - offset_bits, reset_less=True)
-        reading, goes_on = Signal(), Signal()
+        reading, last = Signal(), Signal(reset_less=True)
         m.d.comb += [
-            goes_on.eq((self.start | reading) & (count != self.words)),
             self.read_enable.eq(reading),
             self.read_address.eq(Cat(Const(0, offset_bits), row)),
         ]
+        # The comparison is made a word ahead: it takes long.
         m.d.sync += [
-            reading.eq(goes_on),
-            count.eq(Mux(goes_on, count + 1, 0)),
-            row.eq(self.source[offset_bits:] + count),
+            reading.eq(self.start | (reading & ~last)),
+            last.eq(Mux(self.start, self.words == 1, following == self.words)),
+            following.eq(Mux(self.start, 2, following + 1)),
+            row.eq(Mux(self.start, self.source[offset_bits:], row + 1)),
         ]
         # The words arrive without a gap, so the last is the one that none follows.
-        arriving = Signal(LATENCY)
-        m.d.sync += arriving.eq(Cat(reading, arriving))
-        m.d.comb += [
-            self.column_data.eq(self.read_data),
-            self.done.eq(arriving[-1] & ~arriving[-2]),
-        ]
+        arriving, done = Signal(LATENCY), Signal()
+        m.d.sync += [arriving.eq(Cat(reading, arriving)), done.eq(arriving[-2] & ~arriving[-3])]
+        m.d.comb += [self.column_data.eq(self.read_data), self.done.eq(done)]
         self._add_place(m, arriving[-1])
         return m
 

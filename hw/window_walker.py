@@ -1,8 +1,10 @@
 """The window walker: the addresses of a layer's windows, chunk after chunk."""
 
+import functools
+import operator
 from dataclasses import dataclass, fields
 
-from amaranth import Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
@@ -19,20 +21,30 @@ TOKEN_STAGES = 1
 
 @dataclass(frozen=True)
 class _Loops:
-    """Where the walker stands: in which loops this cycle is the last."""
+    """Where the walker stands: in which loops this cycle is the last, innermost first.
+
+    The end of a loop is one of all loops within.
+    """
 
     turn_last: Signal
     run_last: Signal
     line_last: Signal
     plane_last: Signal
+    block_last: Signal
     window_last: Signal
-    phase_end: Value
 
-    def registered(self, m: Module) -> "_Loops":
-        """The same, a cycle later."""
-        late = {field.name: Signal(name=f"late_{field.name}") for field in fields(self)}
-        m.d.sync += [signal.eq(getattr(self, name)) for name, signal in late.items()]
-        return _Loops(**late)
+
+@dataclass(frozen=True)
+class _Moves:
+    """What the offset does, a cycle after the loops.
+
+    Attributes:
+        ends: for each loop, whether it ended or the layer began.
+        outermost: for each loop, whether it ended and the one around it did not: one of them.
+    """
+
+    ends: dict[str, Signal]
+    outermost: dict[str, Signal]
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,7 @@ class WindowWalker(wiring.Component):
         m.d.comb += issue.eq(active & Mux(segment.broadcast, turn == 0, turn < shape.rows))
         self._add_token(m, active=active, fresh=fresh, taps=taps)
         # The loops' decisions reach the addresses through registers: both are long paths.
-        late = loops.registered(m)
+        moves = self._add_moves(m, loops)
         begin, late_issue, generate = Signal(), Signal(), Signal()
         late_turn = Signal.like(turn)
         m.d.sync += [
@@ -121,7 +133,7 @@ class WindowWalker(wiring.Component):
             late_turn.eq(turn),
             generate.eq(fresh & self.first_group),
         ]
-        window = self._add_window(m, late, begin=begin)
+        window = self._add_window(m, moves)
         pixel = self._add_pixels(m, begin=begin, issue=late_issue, generate=generate)
         self._add_address(m, issue=late_issue, turn=late_turn, window=window, pixel=pixel)
         return m
@@ -157,8 +169,8 @@ class WindowWalker(wiring.Component):
             run_last=Signal(),
             line_last=Signal(),
             plane_last=Signal(),
+            block_last=Signal(),
             window_last=Signal(),
-            phase_end=phase.last,
         )
         turn_last = active & turn_end
         # Kept as one signal: else synthesis builds it from the inner loops' ends, in a long path.
@@ -169,6 +181,7 @@ class WindowWalker(wiring.Component):
             loops.run_last.eq(turn_last & word.last),
             loops.line_last.eq(turn_last & line_end),
             loops.plane_last.eq(turn_last & line_end & run_y.last),
+            loops.block_last.eq(turn_last & line_end & run_y.last & phase.last),
             outer_last.eq(line_end & run_y.last & phase.last & block.last),
             loops.window_last.eq(turn_last & outer_last),
             self.window_last.eq(loops.window_last),
@@ -178,7 +191,7 @@ class WindowWalker(wiring.Component):
             "run_x": (segment.runs_x, loops.run_last),
             "run_y": (segment.runs_y, loops.line_last),
             "phase": (segment.phases, loops.plane_last),
-            "block": (segment.blocks, loops.plane_last & phase.last),
+            "block": (segment.blocks, loops.block_last),
         }
         for name, (limit, step) in steps.items():
             counter = counters[name]
@@ -251,45 +264,47 @@ class WindowWalker(wiring.Component):
             self.token.advance.eq(~segment.hold | taps.block_end),
         ]
 
-    def _add_window(self, m: Module, loops: _Loops, *, begin: Signal) -> data.View:
-        """The offset within the window."""
+    def _add_moves(self, m: Module, loops: _Loops) -> _Moves:
+        """Registers all that selects and enables, so that no logic stands before the addresses."""
+        names = [field.name.removesuffix("_last") for field in fields(loops)]
+        lasts = [getattr(loops, field.name) for field in fields(loops)]
+        ends = {name: Signal(name=f"{name}_ended") for name in names}
+        outermost = {name: Signal(name=f"{name}_moves") for name in names}
+        for name, last, outer in zip(names, lasts, [*lasts[1:], Const(0)], strict=True):
+            m.d.sync += [ends[name].eq(last | self.start), outermost[name].eq(last & ~outer)]
+        return _Moves(ends, outermost)
+
+    def _add_window(self, m: Module, moves: _Moves) -> data.View:
+        """The offset within the window; all of it is 0 when the layer begins."""
         segment, width = self.segment, self.config.shape.word_bytes
-        window = Signal(self._position_layout())
-        names = ("run", "plane", "block", "group")
-        starts = {name: Signal(signed(self.config.x_bits), name=f"{name}_start") for name in names}
+        window = Signal(self._position_layout(), reset_less=True)
+        run, plane, block, group = (
+            Signal(signed(self.config.x_bits), name=f"{name}_start", reset_less=True)
+            for name in ("run", "plane", "block", "group")
+        )
         following = {
-            name: Signal(signed(self.config.x_bits), name=f"next_{name}") for name in names
+            "turn": window.x + width,
+            "run": run + segment.run_step,
+            "line": plane,
+            "plane": plane + segment.phase_step,
+            "block": block + width,
+            "window": Mux(self.last_group, 0, group + segment.group_step),
         }
-        m.d.comb += [
-            following["run"].eq(starts["run"] + segment.run_step),
-            following["plane"].eq(starts["plane"] + segment.phase_step),
-            following["block"].eq(starts["block"] + width),
-            following["group"].eq(Mux(self.last_group, 0, starts["group"] + segment.group_step)),
-        ]
-        with m.If(loops.turn_last):
-            m.d.sync += window.x.eq(window.x + width)
-        with m.If(loops.run_last):
-            m.d.sync += [starts["run"].eq(following["run"]), window.x.eq(following["run"])]
-        with m.If(loops.line_last):
-            m.d.sync += [
-                starts["run"].eq(starts["plane"]),
-                window.x.eq(starts["plane"]),
-                window.line.eq(window.line + segment.line_run_step),
-                window.y.eq(window.y + segment.y_run_step),
-            ]
-        endings: list[tuple[Value, str, tuple[str, ...]]] = [
-            (loops.window_last, "group", ("group", "block", "plane", "run"))
-        ]
-        if len(segment.blocks):
-            endings.insert(0, (loops.plane_last & loops.phase_end, "block", names[2::-1]))
-        if len(segment.phases):
-            endings.insert(0, (loops.plane_last, "plane", names[1::-1]))
-        for end, name, restarted in endings:
-            with m.If(end):
-                m.d.sync += [window.line.eq(0), window.y.eq(0), window.x.eq(following[name])]
-                m.d.sync += [starts[other].eq(following[name]) for other in restarted]
-        with m.If(begin):
-            m.d.sync += [window.eq(0), *(start.eq(0) for start in starts.values())]
+        for target, innermost in (
+            (window.x, "turn"),
+            (run, "run"),
+            (plane, "plane"),
+            (block, "block"),
+            (group, "window"),
+        ):
+            with m.If(moves.ends[innermost]):
+                m.d.sync += target.eq(_selected(moves.outermost, following, innermost))
+        for target, step in (
+            (window.line, segment.line_run_step),
+            (window.y, segment.y_run_step),
+        ):
+            with m.If(moves.ends["line"]):
+                m.d.sync += target.eq(Mux(moves.outermost["line"], target + step, 0))
         return window
 
     def _add_pixels(
@@ -298,9 +313,9 @@ class WindowWalker(wiring.Component):
         """Windows in raster order; each row keeps its own in a ring that turns with the turns."""
         segment, rows = self.segment, self.config.shape.rows
         layout = self._position_layout()
-        following = Signal(layout)
-        column = Signal.like(segment.out_width)
-        ring = [Signal(layout, name=f"row_{r}") for r in range(rows)]
+        following = Signal(layout, reset_less=True)
+        column = Signal(len(segment.out_width), reset_less=True)
+        ring = [Signal(layout, name=f"row_{r}", reset_less=True) for r in range(rows)]
         current = Signal(layout)
         m.d.comb += current.eq(Mux(generate, following, ring[0]))
         with m.If(issue):
@@ -331,8 +346,8 @@ class WindowWalker(wiring.Component):
         self, m: Module, *, issue: Signal, turn: Signal, window: data.View, pixel: data.View
     ) -> None:
         """Adds offset and pixel; line and position; then masks, a stage each."""
-        place = Signal(self._position_layout())
-        address = Signal.like(self.address)
+        place = Signal(self._position_layout(), reset_less=True)
+        address = Signal.like(self.address, reset_less=True)
         m.d.sync += [
             place.line.eq(pixel.line + window.line),
             place.x.eq(pixel.x + window.x),
@@ -354,8 +369,8 @@ class WindowWalker(wiring.Component):
         segment, width = self.segment, self.config.shape.word_bytes
         offset_bits = exact_log2(width)
         line_inside, begun, near = Signal(), Signal(), Signal()
-        left = Signal(signed(self.config.x_bits + 1))
-        skipped = Signal(offset_bits)
+        left = Signal(signed(self.config.x_bits + 1), reset_less=True)
+        skipped = Signal(offset_bits, reset_less=True)
         m.d.sync += [
             left.eq(segment.row_bytes - place.x),
             line_inside.eq((place.y >= 0) & (place.y < segment.height)),
@@ -363,12 +378,15 @@ class WindowWalker(wiring.Component):
             near.eq(place.x[offset_bits:].all()),
             skipped.eq(place.x[:offset_bits]),
         ]
-        some_left, all_left = Signal(), Signal()
-        m.d.comb += [
-            some_left.eq(~left[-1] & left.any()),
-            all_left.eq(~left[-1] & left[offset_bits:-1].any()),
-        ]
+        many_left = left[offset_bits:-1].any()
         for i in range(width):
             here = begun | (near & (skipped >= width - i))
-            still = all_left | (some_left & (left[:offset_bits] > i))
+            still = ~left[-1] & (many_left | (left[:offset_bits] > i))
             m.d.sync += self.inside[i].eq(line_inside & here & still)
+
+
+def _selected(outermost: dict[str, Signal], following: dict[str, Value], innermost: str) -> Value:
+    """What follows for the outermost loop that ended, of those from ``innermost`` on; 0 if none."""
+    names = list(following)
+    picked = [Mux(outermost[name], following[name], 0) for name in names[names.index(innermost) :]]
+    return functools.reduce(operator.or_, picked)

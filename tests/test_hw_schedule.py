@@ -2,7 +2,7 @@
 
 With two memory ports a layer takes::
 
-    load + (chunks - 1) * chunk + walk + way + steps - 1 + WRITE_LATENCY
+    load + (chunks - 1) * chunk + walk + way + steps - 1 + WRITE_LATENCY + DONE_LATENCY
 
 - ``load``: program words of a descriptor + LOAD_OVERHEAD; where weights are copied, their words
   and the copier's latency.
@@ -33,7 +33,7 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP, WRITE_LATENCY
 from shiftwork.hw.fetch import ROW_LATENCY, TOKEN_LATENCY
 from shiftwork.hw.schedule import MAX_LAYERS, LayerPlan, Outline, Schedule, make_schedule
-from shiftwork.hw.sequencer import LOAD_OVERHEAD
+from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load
 from shiftwork.quant.program import Program
@@ -73,7 +73,7 @@ def last_layer(program: ProgramBuilder, **shape: Any) -> tuple[LayerPlan, int]:
 
 def drained(steps: int, *, skew: int) -> int:
     """Cycles from the array's last byte to the last write."""
-    return ARRAY_WAY + skew + steps - 1 + WRITE_LATENCY
+    return ARRAY_WAY + skew + steps - 1 + WRITE_LATENCY + DONE_LATENCY
 
 
 def test_a_dense_layer() -> None:
@@ -140,7 +140,7 @@ def test_pooling_takes_a_cycle_a_tap() -> None:
     chunk = 4 + CHUNK_GAP
     assert (layer.tiles, layer.groups, layer.chunk_cycles) == (4, 2, chunk)
     assert layer.chunk_pad == CHUNK_GAP
-    assert cycles == 7 * chunk + 4 + POOL_WAY + 2 - 1 + WRITE_LATENCY
+    assert cycles == 7 * chunk + 4 + POOL_WAY + 2 - 1 + WRITE_LATENCY + DONE_LATENCY
     assert layer.macs == 0
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.layouts import descriptor_words, pack_descriptor
-from shiftwork.hw.sequencer import LOAD_OVERHEAD, Sequencer
+from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD, Sequencer
 
 NARROW = (("first", 7, False), ("second", 13, True))
 WIDE = (("first", 60, False), ("second", 30, True), ("third", 1, False))
 FRAMES = 3
-COPIES = (*NARROW, ("copy_words", 4, False))
+COPIES = (*NARROW, ("copies", 1, False), ("copy_words", 4, False))
 COPIED_WORDS = (5, 0, 1)
 """Of each layer; nothing is copied for the second one."""
 
@@ -77,7 +77,6 @@ def test_frames(run_component, array_config, fields, layers):
         for cycle in range(1, load + 1):
             await ctx.tick()
             ctx.set(dut.frame_ready, 0)
-            ctx.set(dut.layer_done, 0)
             assert ctx.get(dut.busy)
             assert ctx.get(dut.index) == index
             assert ctx.get(dut.prepare) == (cycle == load - 1)
@@ -93,11 +92,15 @@ def test_frames(run_component, array_config, fields, layers):
             assert _members(ctx, dut.layer, plan) == plan
             assert _members(ctx, dut.header, header) == header
         ctx.set(dut.layer_done, 1)
-        last = index == layers - 1
-        assert ctx.get(dut.frame_done) == last
-        if last:
+        for _ in range(DONE_LATENCY):
+            assert (ctx.get(dut.layer_ended), ctx.get(dut.frame_done)) == (0, 0)
             await ctx.tick()
             ctx.set(dut.layer_done, 0)
+        last = index == layers - 1
+        assert (ctx.get(dut.layer_ended), ctx.get(dut.frame_done)) == (1, last)
+        assert _members(ctx, dut.layer, plan) == plan
+        if last:
+            await ctx.tick()
             assert not ctx.get(dut.busy)
 
     run_component(dut, bench)
@@ -129,7 +132,8 @@ def _copying_sequencer(array_config):
     header = _values(config.header_fields, rng) | {"layers_last": len(COPIED_WORDS) - 1}
     program = pack_descriptor(config.header_fields, header)
     for words in COPIED_WORDS:
-        program += pack_descriptor(COPIES, _values(COPIES, rng) | {"copy_words": words})
+        values = {"copies": int(words > 0), "copy_words": words}
+        program += pack_descriptor(COPIES, _values(COPIES, rng) | values)
     config = array_config(shape, fields=COPIES, program_depth=len(program))
     return Sequencer(config=config, program=program)
 
@@ -152,8 +156,9 @@ def test_a_layer_starts_in_the_cycle_after_its_weights_are_copied(
                 await ctx.tick().repeat(3)
                 assert (ctx.get(dut.busy), ctx.get(dut.start)) == (1, 0)
                 ctx.set(dut.layer_done, 1)
+                await ctx.tick().repeat(DONE_LATENCY)
+                ctx.set(dut.layer_done, 0)
             await ctx.tick()
-            ctx.set(dut.layer_done, 0)
             assert not ctx.get(dut.busy)
 
     async def begin(ctx, words):
@@ -162,7 +167,6 @@ def test_a_layer_starts_in_the_cycle_after_its_weights_are_copied(
         for cycle in range(1, load + copy + 1):
             await ctx.tick()
             ctx.set(dut.frame_ready, 0)
-            ctx.set(dut.layer_done, 0)
             ctx.set(dut.copy_done, int(copy > 0 and cycle == prepared + copy))
             assert ctx.get(dut.busy)
             assert ctx.get(dut.prepare) == (cycle == prepared)
