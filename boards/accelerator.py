@@ -5,13 +5,13 @@ import importlib.metadata
 import json
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from shiftwork.boards import fit, yowasp
 from shiftwork.boards.board import Board
+from shiftwork.boards.netlist_verilog import netlist_verilog
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
@@ -20,8 +20,9 @@ from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
-from shiftwork.hw.schedule import LayerPlan, Schedule
+from shiftwork.hw.schedule import OpPlan, Schedule
 from shiftwork.quant.program import Program
+from shiftwork.quant.whole_file import whole_file
 
 MANIFEST_FORMAT = 1
 FLASH_FILE = "flash.bin"
@@ -99,6 +100,19 @@ class Accelerator(Core):
         """The core as Verilog; the same text for the same network, options and tools."""
         return self._verilog
 
+    def netlist(self, folder: str | Path | None = None) -> str:
+        """The netlist that place and route gets, as Verilog with the same ports but the trace.
+
+        Args:
+            folder: that of :func:`shiftwork.synthesize`, by default the same.
+
+        Raises:
+            BoardError: if the accelerator was made for no board.
+            ToolError: if yosys is missing, fails or takes too long.
+            OutputError: if the folder cannot be written.
+        """
+        return netlist_verilog(self, folder=folder)
+
     @cached_property
     def _verilog(self) -> str:
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
@@ -141,7 +155,8 @@ class Accelerator(Core):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in (files | {"manifest.json": manifest.encode()}).items():
-                _replace(folder / name, content)
+                with whole_file(folder / name) as stream:
+                    stream.write(content)
         except OSError as error:
             raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
         return folder / verilog.VERILOG_FILE
@@ -187,31 +202,32 @@ class Accelerator(Core):
                 "second input buffer": schedule.memory.input_second,
                 "second output buffer": schedule.memory.output_second,
             },
-            "layers": [self._layer(layer) for layer in schedule.layers],
+            "layers": [self._layer(op) for op in schedule.ops],
             "ports": self._ports(),
             "files": {name: _digest(content) for name, content in files.items()},
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
         }
 
-    def _layer(self, layer: LayerPlan) -> dict[str, Any]:
-        config = self.config
-        column_bytes = layer.groups * sum(walk.weight_bytes for walk in layer.walks)
-        field = "copy_source" if config.copies_weights else "weight_base"
+    def _layer(self, op: OpPlan) -> dict[str, Any]:
+        """Of an op; the weights of its passes lie one behind the other."""
+        first = op.passes[0]
+        field = "copy_source" if self.config.copies_weights else "weight_base"
         return {
-            "index": layer.index,
-            "name": layer.name,
-            "kind": layer.kind,
-            "output": layer.output,
-            "output_address": self.schedule.memory.base[layer.output],
+            "index": first.index,
+            "passes": len(op.passes),
+            "name": op.name,
+            "kind": op.kind,
+            "output": op.output,
+            "output_address": self.schedule.memory.base[op.output],
             "weights": {
                 "memory": memory_binding(self.schedule)["weights"],
-                "address": layer.descriptor[field],
-                "bytes_of_a_column": column_bytes,
+                "address": first.descriptor[field],
+                "bytes_of_a_column": op.weight_bytes,
             }
-            if column_bytes
+            if op.weight_bytes
             else None,
-            "cycles": layer.cycles,
-            "macs": layer.macs,
+            "cycles": op.cycles,
+            "macs": op.macs,
         }
 
     def _flash(self) -> dict[str, Any] | None:
@@ -291,9 +307,10 @@ def memory_binding(schedule: Schedule) -> dict[str, str]:
         activations = "block RAM, a read and a write port"
     if config.copies_weights:
         weights = "activation memory, loaded from flash"
+        held = f"those of one layer{' or of some of its channel groups' if schedule.split else ''}"
         reason = (
             f"all weights are more than the block RAM holds; a column holds {config.weight_depth} "
-            "bytes, those of one layer, which are copied there before it runs"
+            f"bytes, {held}, which are copied there before it runs"
         )
     else:
         weights = "block RAM"
@@ -309,17 +326,6 @@ def memory_binding(schedule: Schedule) -> dict[str, str]:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a file as a whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def rom_files(schedule: Schedule) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.hw.activation_bank import SPRAM_BYTES, SPRAM_WORD_BYTES
 from shiftwork.hw.config import ArrayShape, Family
@@ -48,13 +49,57 @@ def further_bindings(board: Board | None, outline: Outline) -> Iterator[ArraySha
     """
     if board is None:
         return
-    shape = outline.shape
-    yield replace(shape, input_buffers=1)
+    yield replace(outline.shape, input_buffers=1)
     if board.spram_bytes:
-        block = board.bram_bits // 8
-        column_bytes = block * max(1, -(-outline.column_need // block))
-        for input_buffers in (2, 1):
-            yield replace(shape, column_bytes=column_bytes, input_buffers=input_buffers)
+        blocks = _blocks(outline.column_need, board)
+        yield from _copying(board, outline, column_blocks=blocks)
+
+
+def split_bindings(board: Board | None, outline: Outline) -> Iterator[ArrayShape]:
+    """What else to try if the columns cannot hold the weights of the largest layer; best first.
+
+    They hold those of fewer of its channel groups, so that it takes more passes: from as many as
+    the block RAM may hold down to one. None if the single-port RAM is too small for all weights.
+    """
+    if board is None or not board.spram_bytes or not _fits_single_port(board, outline):
+        return
+    others = resources.rom_blocks_beside_weights(outline.config, board)
+    room = max(0, board.bram - others) // outline.shape.columns
+    least = _blocks(outline.group_need, board)
+    blocks = min(_blocks(outline.column_need, board) - 1, max(room, least))
+    while blocks >= least:
+        # No more than the largest pass takes: the number of passes stays the same.
+        blocks = _blocks(outline.pass_need(blocks * _block_bytes(board)), board)
+        yield from _copying(board, outline, column_blocks=blocks)
+        blocks -= 1
+
+
+def _copying(board: Board, outline: Outline, *, column_blocks: int) -> Iterator[ArrayShape]:
+    """With columns of so many block RAMs, to which weights are copied."""
+    size = column_blocks * _block_bytes(board)
+    for input_buffers in (2, 1):
+        yield replace(outline.shape, column_bytes=size, input_buffers=input_buffers)
+
+
+def _fits_single_port(board: Board, outline: Outline) -> bool:
+    """Whether the single-port RAM may hold all weights beside the feature maps.
+
+    With one buffer for the input, as ``outline`` has two.
+    """
+    shape, program = outline.shape, outline.program
+    words = outline.config.weight_depth * outline.config.weight_blocks
+    saved = program.tensor(program.input).bytes
+    return outline.memory.size - saved + words * shape.word_bytes <= board.spram_bytes
+
+
+def _block_bytes(board: Board) -> int:
+    """Bytes of a block RAM."""
+    return board.bram_bits // 8
+
+
+def _blocks(size: int, board: Board) -> int:
+    """Block RAMs for ``size`` bytes of a column, at least one."""
+    return max(1, -(-size // _block_bytes(board)))
 
 
 def _words(

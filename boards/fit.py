@@ -2,19 +2,24 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
-from shiftwork.boards.binding import further_bindings, shapes_for
+from shiftwork.boards import resources
+from shiftwork.boards.binding import further_bindings, shapes_for, split_bindings
 from shiftwork.boards.board import Board
+from shiftwork.boards.estimate import estimate, least_lut
 from shiftwork.errors import CapacityError
-from shiftwork.hw.layouts import PROGRAM_WORD_BITS
+from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.schedule import Outline, Schedule
 from shiftwork.quant.program import Conv, Product, Program
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""
 MAX_ROWS = 8
+SPLITS = 2
+"""How many sizes of columns that seem to fit are enough; smaller ones take more passes."""
 NEARLY_AS_FAST = 1.05
-"""A smaller array is preferred while it takes no more than this many times the cycles."""
+"""A smaller array is preferred while it takes no more than this many times the time."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Problem:
     """Why a network does not fit a board.
 
     Attributes:
-        text: the memory that is too small, by how much, and the way out.
-        missing: bytes.
+        text: what the board has too little of, by how much, and the way out.
+        missing: bytes of memory; lookup tables or multipliers, where the memory suffices.
     """
 
     text: str
@@ -37,7 +42,6 @@ class _Candidate:
         rows, columns: of the array.
         outlines: of what seems to fit, best first.
         misfits: the problem of each of the others.
-        refusal: why no such array can run the network; None if one can.
     """
 
     def __init__(self, program: Program, board: Board | None, rows: int, columns: int) -> None:
@@ -45,24 +49,41 @@ class _Candidate:
         self.rows, self.columns = rows, columns
         self.outlines: list[Outline] = []
         self.misfits: list[Problem] = []
-        refusals: list[CapacityError] = []
+        self._refusals: list[CapacityError] = []
         for shape in shapes_for(board, program, rows=rows, columns=columns):
-            try:
-                outline = Outline(program, shape)
-            except CapacityError as error:
-                refusals.append(error)
-                continue
-            self._add(outline)
-            for further in further_bindings(board, outline):
-                self._add(Outline(program, further))
-        self.refusal = refusals[0] if refusals and not (self.outlines or self.misfits) else None
+            outline = self._add(program, shape)
+            if outline is not None:
+                self._add_further(outline)
 
-    def _add(self, outline: Outline) -> None:
+    def _add_further(self, outline: Outline) -> None:
+        """The other bindings; passes only where nothing fits that holds whole layers."""
+        for shape in further_bindings(self.board, outline):
+            self._add(outline.program, shape)
+        if self.outlines:
+            return
+        for shape in split_bindings(self.board, outline):
+            self._add(outline.program, shape)
+            if len({found.shape.column_bytes for found in self.outlines}) >= SPLITS:
+                break
+
+    def _add(self, program: Program, shape: ArrayShape) -> Outline | None:
+        """Notes whether the shape fits; returns its outline, or None if it cannot run at all."""
+        try:
+            outline = Outline(program, shape)
+        except CapacityError as error:
+            self._refusals.append(error)
+            return None
         misfit = problem(outline, self.board)
         if misfit:
             self.misfits.append(misfit)
         else:
             self.outlines.append(outline)
+        return outline
+
+    @property
+    def refusal(self) -> CapacityError | None:
+        """Why no such array can run the network; None if one can."""
+        return None if self.outlines or self.misfits else next(iter(self._refusals), None)
 
     @property
     def elements(self) -> int:
@@ -73,6 +94,11 @@ class _Candidate:
     def least_cycles(self) -> int:
         """What its cycles cannot fall below."""
         return min(outline.least_cycles for outline in self.outlines)
+
+    @cached_property
+    def least_time(self) -> float:
+        """What its time cannot fall below, as of :func:`_time`."""
+        return min(_time(o.config, o.least_cycles, self.board) for o in self.outlines)
 
     def schedule(self) -> Schedule | None:
         """The schedule of the first binding that fits; None if in the end none does."""
@@ -94,6 +120,8 @@ def choose(
 ) -> Schedule:
     """The fastest array of at most ``elements`` processing elements; the smaller of near equals.
 
+    For a board the time counts, at the clock that is estimated for each array; else the cycles.
+
     Args:
         program: the network.
         board: whose memory and multipliers count; None for no board in particular.
@@ -114,7 +142,7 @@ def choose(
     if latency_us is not None:
         assert board is not None
         found = _smallest(candidates, latency_us * board.target_mhz)
-    fastest = found or _fastest(candidates)
+    fastest = found or _fastest(candidates, board)
     if fastest is None:
         raise _refusal(candidates)
     if latency_us is not None and found is None:
@@ -140,22 +168,29 @@ def _check_targets(elements: int, latency_us: float | None, board: Board | None)
         raise CapacityError(f"the clock must be more than 0 MHz, not {board.target_mhz:g}")
 
 
-def _fastest(candidates: list[_Candidate]) -> Schedule | None:
+def _time(config: ArrayConfig, cycles: int, board: Board | None) -> float:
+    """Microseconds of the cycles at the estimated clock; the cycles for no board in particular."""
+    return float(cycles) if board is None else estimate(config, board).latency_us(cycles)
+
+
+def _fastest(candidates: list[_Candidate], board: Board | None) -> Schedule | None:
     """The schedule of the fewest elements among the fastest; None if nothing fits.
 
     A candidate that cannot be among them is not planned.
     """
-    found: list[Schedule] = []
+    found: list[tuple[float, Schedule]] = []
     bound = math.inf
     fitting = [candidate for candidate in candidates if candidate.outlines]
-    for candidate in sorted(fitting, key=lambda c: (c.least_cycles, c.rows, c.columns)):
-        if candidate.least_cycles > bound:
+    for candidate in sorted(fitting, key=lambda c: (c.least_time, c.rows, c.columns)):
+        if candidate.least_time > bound:
             break
         schedule = candidate.schedule()
         if schedule is not None:
-            found.append(schedule)
-            bound = min(bound, schedule.cycles * NEARLY_AS_FAST)
-    return min((s for s in found if s.cycles <= bound), key=_preference, default=None)
+            time = _time(schedule.config, schedule.cycles, board)
+            found.append((time, schedule))
+            bound = min(bound, time * NEARLY_AS_FAST)
+    near = [(time, schedule) for time, schedule in found if time <= bound]
+    return min(near, key=lambda pair: _preference(pair[1], pair[0]), default=(0.0, None))[1]
 
 
 def _smallest(candidates: list[_Candidate], cycles: float) -> Schedule | None:
@@ -168,13 +203,14 @@ def _smallest(candidates: list[_Candidate], cycles: float) -> Schedule | None:
         schedule = candidate.schedule()
         if schedule is None or schedule.cycles > cycles:
             continue
-        best = schedule if best is None else min(best, schedule, key=_preference)
+        if best is None or _preference(schedule, schedule.cycles) < _preference(best, best.cycles):
+            best = schedule
     return best
 
 
-def _preference(schedule: Schedule) -> tuple[int, int, int]:
+def _preference(schedule: Schedule, time: float) -> tuple[int, float, int]:
     shape = schedule.config.shape
-    return shape.elements, schedule.cycles, shape.rows
+    return shape.elements, time, shape.rows
 
 
 def _refusal(candidates: list[_Candidate]) -> CapacityError:
@@ -222,38 +258,50 @@ def problem(design: Outline | Schedule, board: Board | None) -> Problem | None:
     """What of a design is more than ``board`` has; None if it fits."""
     if board is None:
         return None
+    return _memory_problem(design, board) or _logic_problem(design.config, board)
+
+
+def _memory_problem(design: Outline | Schedule, board: Board) -> Problem | None:
     config = design.config
-    weight_blocks = config.shape.columns * _blocks(config.weight_depth, 8, board)
-    parameter_bits = config.shape.lanes * (config.accumulator_bits + config.shift_bits)
-    other_blocks = _blocks(config.parameter_depth, parameter_bits, board)
-    other_blocks += _blocks(config.program_depth, PROGRAM_WORD_BITS, board)
+    other_blocks = resources.rom_blocks_beside_weights(config, board)
     if board.spram_bytes:
         room = board.spram_bytes
     else:
-        room = max(board.bram - other_blocks, 0) * _byte_depth(board)
-        banks = config.shape.word_bytes // config.shape.bank_bytes
-        other_blocks += banks * _blocks(config.bank_depth, 8 * config.shape.bank_bytes, board)
+        room = max(board.bram - other_blocks, 0) * resources.byte_depth(board)
+        other_blocks += resources.activation_blocks(config, board)
     if design.activation_bytes > room:
         return _activation_problem(design, board, room)
-    missing = weight_blocks + other_blocks - board.bram
+    missing = resources.weight_blocks(config, board) + other_blocks - board.bram
     if missing <= 0:
         return None
-    missing_bytes = missing * _byte_depth(board)
-    room = max(board.bram - other_blocks, 0) * _byte_depth(board)
+    missing_bytes = missing * resources.byte_depth(board)
+    room = max(board.bram - other_blocks, 0) * resources.byte_depth(board)
     return _weight_problem(design, board, missing_bytes, room)
 
 
-def _blocks(depth: int, width: int, board: Board) -> int:
-    """Block RAMs of a memory: columns of the block's native width, or of a byte for deep ones."""
-    if width == 8:
-        return -(-depth // _byte_depth(board))
-    native = board.bram_word_bits
-    return -(-width // native) * -(-depth // (board.bram_bits // native))
-
-
-def _byte_depth(board: Board) -> int:
-    """Bytes that a block RAM holds in byte-wide mode; parity bits lie idle."""
-    return 1 << (board.bram_bits // 8).bit_length() - 1
+def _logic_problem(config: ArrayConfig, board: Board) -> Problem | None:
+    """Of multipliers or of lookup tables; of these only beyond what the estimate may err."""
+    array = f"{config.shape.rows} x {config.shape.columns} processing elements"
+    way_out = "use fewer processing elements (--rows, --columns, --elements) or a larger board"
+    estimated = estimate(config, board)
+    if estimated.dsp > board.dsp:
+        missing = estimated.dsp - board.dsp
+        return Problem(
+            f"the multipliers do not fit {board.title}: {array} need {estimated.dsp} multiplier "
+            f"blocks, {missing} more than the {board.dsp} there are; {way_out}",
+            missing,
+        )
+    least = least_lut(estimated, board)
+    if least <= board.lut:
+        return None
+    largest = max(estimated.blocks, key=lambda block: estimated.blocks[block])
+    return Problem(
+        f"the logic does not fit {board.title}: {array} and what serves them need an estimated "
+        f"{estimated.lut} lookup tables, {least} at the very least, {least - board.lut} more than "
+        f"the {board.lut} there are (largest block: '{largest}', {estimated.blocks[largest]}); "
+        f"{way_out}",
+        least - board.lut,
+    )
 
 
 def _weight_problem(design: Outline | Schedule, board: Board, missing: int, room: int) -> Problem:
@@ -276,7 +324,8 @@ def _weight_problem(design: Outline | Schedule, board: Board, missing: int, room
         " or a larger board"
     )
     if config.copies_weights:
-        what = "the weights of a layer do not fit the block RAM of"
+        part = "a channel group" if design.split else "a layer"
+        what = f"the weights of {part} do not fit the block RAM of"
     else:
         what = "the weights do not fit"
     return Problem(f"{what} {board.title}: {text}", missing)

@@ -19,12 +19,12 @@ from shiftwork.boards.netlist import count_blocks
 from shiftwork.boards.registry import BoardError, find
 from shiftwork.boards.report import LABELS, Report, Resource
 from shiftwork.errors import CapacityError, TimingError, ToolError
+from shiftwork.sim.processes import error_line
 from shiftwork.workspace import (
     Progress,
     Workspace,
     code_digest,
     file_digest,
-    result_files,
     silent,
     versions,
     write_text,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SYNTHESIS_LIMIT_S = 1800.0
 ROUTING_LIMIT_S = 3600.0
-MOST_SEEDS = 4
+MOST_SEEDS = 8
 HEADROOM = 1.17
 """What nextpnr is asked for, relative to the target: routing loses some of what placing found."""
 DESIGN = "design.il"
@@ -117,7 +117,7 @@ def synthesize(
     target = board.target_mhz if clock_mhz is None else clock_mhz
     _check_arguments(accelerator, board=board, seeds=seeds, target_mhz=target)
     with Workspace(folder or default_folder(accelerator), progress=progress) as workspace:
-        netlist = _synthesize(workspace, accelerator, flow)
+        netlist = make_netlist(workspace, accelerator, flow)
         blocks = count_blocks(json.loads(netlist.read_text()), flow, TOP)
         _check_fit(total(blocks), board)
         routed = {}
@@ -150,7 +150,13 @@ def _check_arguments(
         raise ToolError(f"the clock must be more than 0 MHz, not {target_mhz}")
 
 
-def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) -> Path:
+def make_netlist(workspace: Workspace, accelerator: "Accelerator", flow: Flow) -> Path:
+    """The path of the JSON netlist that nextpnr reads, made by yosys unless it is there.
+
+    Raises:
+        ToolError: if yosys is missing, fails or takes too long.
+        OutputError: if the workspace cannot be written.
+    """
     identity = {
         "program": accelerator.program.digest,
         "config": repr(accelerator.config),
@@ -176,8 +182,8 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
     )
 
     def synthesize_(folder: Path) -> None:
-        for path in result_files(verilog):
-            shutil.copy(path, folder)
+        for source in sources:
+            shutil.copy(source, folder)
         write_text(folder / "synth.ys", script)
         yowasp.run(
             "yosys",
@@ -191,7 +197,7 @@ def _synthesize(workspace: Workspace, accelerator: "Accelerator", flow: Flow) ->
 
     inputs = {
         "script": script,
-        "files": {path.name: file_digest(path) for path in result_files(verilog)},
+        "files": {source.name: file_digest(source) for source in sources},
         "versions": versions(),
     }
     return workspace.step("netlist", synthesize_, inputs=inputs, title="yosys: synthesis") / NETLIST
@@ -273,9 +279,9 @@ def _raise_if_too_large(log: Path, *, board: Board, flow: Flow, cause: ToolError
     packed = {name: int(count) for name, count, _ in UTILIZATION.findall(text)}
     used = {name: packed.get(key, 0) for name, key in flow.utilization.items()}
     _check_fit(dict.fromkeys(LABELS, 0) | used, board)
-    if any(reason in yowasp.last_error(log) for reason in UNPLACEABLE):
+    if any(reason in error_line(log) for reason in UNPLACEABLE):
         raise CapacityError(
-            f"the design does not fit {board.name}: {yowasp.last_error(log)}; use fewer "
+            f"the design does not fit {board.name}: {error_line(log)}; use fewer "
             f"processing elements (--rows, --columns) or a larger board; see {log}"
         ) from cause
 

@@ -6,17 +6,14 @@ their files, with relative paths.
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shiftwork.errors import ToolError
+from shiftwork.sim.processes import run_logged
 
-POLL_S = 0.1
 PREPARATION_LIMIT_S = 1200.0
 PREPARING = b"Preparing to run"
 
@@ -72,59 +69,25 @@ def run(
     Raises:
         ToolError: if it is missing, fails, or takes longer than ``limit_s`` seconds.
     """
-    command = [executable(tool), *arguments]
-    environment = os.environ | {"TMPDIR": str(folder.resolve())}
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            _wait(process, tool=tool, log=log, limit_s=limit_s, progress=progress)
-        finally:
-            _end(process)
-    if process.returncode != 0:
-        raise ToolError(f"{tool} failed: {last_error(log)}; its output is in {log}")
+    log.unlink(missing_ok=True)
+    announced: list[bool] = []
 
-
-def _wait(
-    process: subprocess.Popen[bytes],
-    *,
-    tool: str,
-    log: Path,
-    limit_s: float,
-    progress: Callable[[str], None],
-) -> None:
-    start, announced = time.monotonic(), False
-    while process.poll() is None:
-        if time.monotonic() - start > limit_s:
-            raise ToolError(
-                f"{tool} was stopped after {limit_s:.0f} s, its time limit; its output is in {log}"
-            )
+    def watch() -> None:
         if not announced and _head(log).startswith(PREPARING):
-            announced = True
+            announced.append(True)
             progress(f"first run of {tool} on this machine: it is compiled once, about a minute")
-        time.sleep(POLL_S)
+
+    run_logged(
+        [[executable(tool), *arguments]],
+        cwd=folder,
+        env=os.environ | {"TMPDIR": str(folder.resolve())},
+        log=log,
+        what=tool,
+        time_limit=limit_s,
+        watch=watch,
+    )
 
 
 def _head(log: Path) -> bytes:
     with log.open("rb") as stream:
         return stream.read(len(PREPARING))
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def last_error(log: Path) -> str:
-    """The last line of ``log`` that reports an error, else its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "ERROR" in line]
-    return (errors or lines or ["no output"])[-1]

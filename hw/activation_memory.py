@@ -122,10 +122,11 @@ class ActivationMemory(wiring.Component):
         with m.If(self.write_enable & self.write_ready):
             m.d.comb += mask.eq(self.write_mask)
         words = []
-        # The mask takes longer to come.
+        # With a single port the mask comes late; else it is turned before the long way to the RAMs.
+        early_mask_bits = 0 if self.config.shape.single_port else offset_bits
         for name, word, early_bits in (
             ("data", self.write_data, offset_bits // 2),
-            ("mask", mask, 0),
+            ("mask", mask, early_mask_bits),
         ):
             step = len(word) // width
             early = range(early_bits)

@@ -22,8 +22,9 @@ class ArrayShape:
         bank_bytes: bytes that each bank of it delivers; a whole word starts at a multiple of it.
         family: whose multipliers and memories are instantiated.
         single_port: whether the activation memory either reads or writes in a cycle.
-        column_bytes: weights of one layer that a column holds, where they lie in activation memory
-            and are copied to the columns layer by layer; 0 for ROMs that hold all layers.
+        column_bytes: weights that a column holds, where they lie in activation memory and are
+            copied to the columns layer by layer; a layer that has more takes several passes, each
+            over some of its channel groups; 0 for ROMs that hold all layers.
         input_buffers: 2, or 1: then a frame streams in only while the one before is not needed.
     """
 

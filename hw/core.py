@@ -53,8 +53,9 @@ class Core(wiring.Component):
         status: a :class:`FlashError`: why they are not.
         trace_valid, trace_layer, trace_offset, trace_data, trace_mask: every write of a layer's
             results, for verification: byte ``k`` of ``trace_data`` with mask bit ``k`` is byte
-            ``trace_offset + k`` of the layer's output as it is stored. Leave them unconnected in
-            a design: they cost nothing then.
+            ``trace_offset + k`` of the layer's output as it is stored, counted from the first
+            channel that the layer computes of it. Leave them unconnected in a design: they cost
+            nothing then.
     """
 
     def __init__(self, *, config: ArrayConfig, images: RomImages, preload: bytes = b""):

@@ -95,7 +95,8 @@ class Drain(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        enable, step = Signal(), Signal()
+        enable = Signal()
+        step = Signal()
         # A copy of its own: the first value comes much later, and the way to all blocks is long.
         begin = Signal()
         m.d.sync += begin.eq(self.start)
@@ -113,20 +114,24 @@ class Drain(wiring.Component):
         self, m: Module, *, begin: Signal, enable: Signal, step: Signal
     ) -> tuple[data.View, Signal]:
         """Row, channel and byte within a tile; returns the tag and byte mask of the step."""
-        layer, active = self.layer, Signal()
+        layer = self.layer
+        active = Signal()
         counters = self._add_loops(m, begin=begin)
         group, tile, line = counters
         at = self._add_position(m, group=group, tile=tile)
         # Kept as signals: synthesis would else mix them into the logic of every counter.
         chunk_end = Signal(attrs={"keep": 1})
         chunk_step = Signal(attrs={"keep": 1})
+        # A cycle late: nothing asks for it before the next chunk.
+        line_ended = Signal()
+        m.d.sync += line_ended.eq(chunk_step & group.last & tile.last)
         m.d.comb += [
             step.eq(active & enable),
             chunk_end.eq(at.value_end & at.last_row.last & at.last_place.last),
             chunk_step.eq(step & chunk_end),
             group.step.eq(chunk_step),
             tile.step.eq(chunk_step & group.last),
-            line.step.eq(chunk_step & group.last & tile.last),
+            line.step.eq(line_ended),
             self.shift.eq(step & at.value_end),
         ]
         with m.If(step):
@@ -189,7 +194,8 @@ class Drain(wiring.Component):
         layer, shape = self.layer, self.config.shape
         lanes, width = shape.lanes, shape.word_bytes
         places = max(shape.columns, width) // lanes
-        place, row = Signal(range(places)), Signal(range(shape.rows))
+        place = Signal(range(places))
+        row = Signal(range(shape.rows))
         full = Mux(layer.pool, width, shape.columns)
         full_place = Mux(layer.pool, width // lanes - 1, shape.columns // lanes - 1)
         counters = {name: LoopCounter(width=len(place)) for name in ("full_place", "last_place")}
@@ -229,7 +235,8 @@ class Drain(wiring.Component):
         parameter = Signal.like(self._rom.address, reset_less=True)
         group_parameter = Signal.like(self._rom.address, reset_less=True)
         # A cycle late, which the gap between chunks allows: few levels of logic.
-        chunk_ended, tile_ended = Signal(), Signal()
+        chunk_ended = Signal()
+        tile_ended = Signal()
         m.d.sync += [chunk_ended.eq(chunk_step & ~layer.pool), tile_ended.eq(tile_end)]
         following = Signal.like(parameter)
         m.d.comb += following.eq(
@@ -263,7 +270,8 @@ class Drain(wiring.Component):
         """
         layer, shape = self.layer, self.config.shape
         lanes, slots = shape.lanes, shape.word_bytes // shape.lanes
-        exists, word_full = Signal(lanes), Signal()
+        exists = Signal(lanes)
+        word_full = Signal()
         tag = Signal(DrainTag)
         m.d.comb += [
             exists.eq(Cat(active & (at.place * lanes + q < at.channels) for q in range(lanes))),
@@ -352,7 +360,8 @@ class Drain(wiring.Component):
         """The write request. A single port is often taken: a word may wait outside of the drain."""
         request, waiting = pending, complete
         if self.config.shape.single_port:
-            request, waiting = Signal(self._request_layout(), reset_less=True), Signal()
+            request = Signal(self._request_layout(), reset_less=True)
+            waiting = Signal()
             # Known a cycle ahead, as all of the drain hangs on it: not while two words are ready.
             going = Signal(init=1)
             stays = complete | (waiting & ~self.write_ready)
@@ -385,7 +394,9 @@ class Drain(wiring.Component):
             Signal(bits, name=name, reset_less=True)
             for name in ("cursor", "value", "row", "group", "tile")
         )
-        tile_step, word_step, group_step = Signal(bits), Signal(bits), Signal(bits)
+        tile_step = Signal(bits)
+        word_step = Signal(bits)
+        group_step = Signal(bits)
         m.d.sync += [
             word_step.eq(Mux(layer.raw, shape.lanes, shape.word_bytes)),
             group_step.eq(Mux(layer.pool, shape.word_bytes, shape.columns)),
@@ -408,9 +419,9 @@ class Drain(wiring.Component):
                     ends[move].eq(before.move >= move),
                 ]
         target = Signal(bits)
-        m.d.comb += target.eq(
-            functools.reduce(operator.or_, (Mux(moves[k], following[k], 0) for k in following))
-        )
+        # A layer begins when nothing moves.
+        picked = [Mux(begin, self.origin, 0), *(Mux(moves[k], following[k], 0) for k in following)]
+        m.d.comb += target.eq(functools.reduce(operator.or_, picked))
         for register, least in (
             (cursor, Move.PLANE),
             (value, Move.WORD),
@@ -418,9 +429,7 @@ class Drain(wiring.Component):
             (group, Move.GROUP),
             (tile, Move.TILE),
         ):
-            with m.If(begin):
-                m.d.sync += register.eq(self.origin)
-            with m.Elif(enable & ends[least]):
+            with m.If(begin | (enable & ends[least])):
                 m.d.sync += register.eq(target)
         return cursor
 

@@ -93,8 +93,13 @@ class Fetch(wiring.Component):
             )
         }
         pad, group, tile = counters["pad"], counters["group"], counters["tile"]
-        padding, more_padding, pads, first_group = Signal(), Signal(), Signal(), Signal()
-        window_last, window_ended, chunk_last = Signal(), Signal(), Signal()
+        padding = Signal()
+        more_padding = Signal()
+        pads = Signal()
+        first_group = Signal()
+        window_last = Signal()
+        window_ended = Signal()
+        chunk_last = Signal()
         m.d.comb += [
             window_last.eq(self._last_of(walkers)),
             padding.eq(pads & (window_ended | more_padding)),

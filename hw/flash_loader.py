@@ -120,7 +120,8 @@ class FlashLoader(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # The clock's high half; all decisions fall at its end.
-        high, running = Signal(), Signal()
+        high = Signal()
+        running = Signal()
         bits = max(len(self.write_address) + 3, self._wait_bits)
         position = Signal(bits, init=self._begin % (1 << bits))
         byte_end = position[:3].all()
@@ -133,7 +134,9 @@ class FlashLoader(wiring.Component):
         m.d.sync += high.eq(~high & running)
         with m.If(high):
             m.d.sync += position.eq(position + 1)
-        receiving, payload, ending = Signal(), Signal(), Signal()
+        receiving = Signal()
+        payload = Signal()
+        ending = Signal()
         self._add_bytes(m, high=high, arrived=receiving & byte_end, payload=payload & byte_end)
         good = self._add_crc(m, high=high, ending=ending)
 
@@ -205,7 +208,8 @@ class FlashLoader(wiring.Component):
         """
         byte = Signal(8, reset_less=True)
         crc = Signal(8 * CRC_BYTES, reset_less=True)
-        begun, differs = Signal(), Signal()
+        begun = Signal()
+        differs = Signal()
         m.d.comb += differs.eq(crc[0] ^ byte[0])
         with m.If(high):
             m.d.sync += [

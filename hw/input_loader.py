@@ -55,11 +55,13 @@ class InputLoader(wiring.Component):
         header = self.header
         m.submodules.count = count = LoopCounter(width=len(header.input_last))
         address = Signal(self.config.address_bits, reset_less=True)
-        load_second, compute_second = Signal(), Signal()
+        load_second = Signal()
+        compute_second = Signal()
         full = Signal(2)
         # A register of its own, so that the stream's ready is a short path.
         accepting = Signal()
-        begin, transfer = Signal(), Signal()
+        begin = Signal()
+        transfer = Signal()
         taken = full.bit_select(load_second, 1)
         if self.config.shape.input_buffers == 1:
             taken = full.any()

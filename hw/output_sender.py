@@ -58,15 +58,21 @@ class OutputSender(wiring.Component):
         header, bits = self.header, self.config.address_bits
         m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=8, depth=BUFFERED_BYTES)
         full = Signal(2)
-        send_second, compute_second = Signal(), Signal()
+        send_second = Signal()
+        compute_second = Signal()
         m.submodules.element = element = LoopCounter(width=len(header.output_last))
         plane = Signal(ceil_log2(PLANES))
         address = Signal(bits, reset_less=True)
         value_address = Signal(bits, reset_less=True)
-        reading, arriving = Signal(), Signal(READ_LATENCY)
+        reading = Signal()
+        arriving = Signal(READ_LATENCY)
         credits = Signal(range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES)
-        granted, value_end, popped, begin = Signal(), Signal(), Signal(), Signal()
-        available, next_credits = Signal(init=1), Signal.like(credits)
+        granted = Signal()
+        value_end = Signal()
+        popped = Signal()
+        begin = Signal()
+        available = Signal(init=1)
+        next_credits = Signal.like(credits)
         m.d.comb += [
             self.free.eq(~full.bit_select(compute_second, 1)),
             self.second.eq(compute_second),

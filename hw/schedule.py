@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
+from itertools import groupby
 
 from amaranth.utils import ceil_log2, exact_log2
 
@@ -50,11 +51,12 @@ OPTIONAL_FIELDS = frozenset({"taps", "phases", "phase_step", "blocks", "tile_lin
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """A layer as the hardware runs it.
+    """A layer as the hardware runs it: an op, or a pass over some of its channel groups.
 
     Attributes:
         index: position in the hardware's order.
         name, kind, output: the program's op, its kind and its output tensor.
+        first_channel, channels: what of the output tensor it computes; all but for a pass.
         descriptor: field values of the layer's line in the program ROM.
         walks: how the fetch unit walks each segment.
         tiles, groups: of output pixels and of output channels.
@@ -68,6 +70,8 @@ class LayerPlan:
     name: str
     kind: str
     output: str
+    first_channel: int
+    channels: int
     descriptor: dict[str, int]
     walks: tuple[Walk, ...]
     tiles: int
@@ -76,6 +80,52 @@ class LayerPlan:
     chunk_pad: int
     cycles: int
     macs: int
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a column's weights."""
+        return self.groups * sum(walk.weight_bytes for walk in self.walks)
+
+
+@dataclass(frozen=True)
+class OpPlan:
+    """An op of the program as the hardware runs it.
+
+    Attributes:
+        passes: in order; more than one where its weights are more than the columns hold.
+    """
+
+    passes: tuple[LayerPlan, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the op."""
+        return self.passes[0].name
+
+    @property
+    def kind(self) -> str:
+        """Of the op."""
+        return self.passes[0].kind
+
+    @property
+    def output(self) -> str:
+        """Its output tensor."""
+        return self.passes[0].output
+
+    @property
+    def cycles(self) -> int:
+        """Of all passes."""
+        return sum(part.cycles for part in self.passes)
+
+    @property
+    def macs(self) -> int:
+        """Useful multiply-accumulates."""
+        return sum(part.macs for part in self.passes)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a column's weights, all passes."""
+        return sum(part.weight_bytes for part in self.passes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +158,18 @@ class Schedule:
             parameter_words(self.program, ops, self.config),
             words,
         )
+
+    @cached_property
+    def ops(self) -> tuple[OpPlan, ...]:
+        """The layers by op: what counts for a user of the network."""
+        return tuple(
+            OpPlan(tuple(parts)) for _, parts in groupby(self.layers, lambda layer: layer.output)
+        )
+
+    @property
+    def split(self) -> bool:
+        """Whether an op takes several passes."""
+        return len(self.layers) > len(self.ops)
 
     @property
     def cycles(self) -> int:
@@ -192,14 +254,16 @@ class Outline:
 
     def __init__(self, program: Program, shape: ArrayShape) -> None:
         ops = _hardware_ops(program)
-        _check(ops)
+        if not ops:
+            raise ProgramError("the network has no layer that computes anything")
         self.program = program
         self.shape = shape
         self.memory = allocate(
             program, alignment=shape.word_bytes, input_buffers=shape.input_buffers
         )
-        self._works = _works(program, ops, shape)
-        _check_columns(self._works, shape)
+        self._whole = _works(program, ops, shape)
+        self._works = [part for work in self._whole for part in _passes(work, shape)]
+        _check_count(self._works, len(ops))
         self._descriptors = [
             descriptor | {"chunk_pad": 0}
             for descriptor in _descriptors(program, self._works, shape, self.memory)
@@ -212,9 +276,23 @@ class Outline:
         return self.memory.size + self.config.payload_bytes
 
     @property
+    def split(self) -> bool:
+        """Whether an op takes several passes."""
+        return len(self._works) > len(self._whole)
+
+    @property
     def column_need(self) -> int:
         """Bytes of a column's weights in the layer that has most of them."""
-        return max(work.weight_bytes for work in self._works)
+        return max(work.weight_bytes for work in self._whole)
+
+    @property
+    def group_need(self) -> int:
+        """Bytes of a column's weights for one channel group: no less can be copied at a time."""
+        return max(work.group_bytes for work in self._whole)
+
+    def pass_need(self, column_bytes: int) -> int:
+        """Bytes of a column's weights in the largest pass, if columns hold ``column_bytes``."""
+        return max(work.group_bytes * _groups_of_a_pass(work, column_bytes) for work in self._whole)
 
     @cached_property
     def least_cycles(self) -> int:
@@ -254,17 +332,19 @@ class Outline:
         config = _config(self.program, self._works, self.shape, self.memory, descriptors)
         if not config.copies_weights:
             return config
-        return _with_payload(self.program, config, self._works, self.memory)
+        return _with_payload(self.program, config, self._works, self.memory, split=self.split)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """An op as the array runs it.
+    """An op as the array runs it, or a pass over some of its channel groups.
 
     Attributes:
         op: of the program.
         walks: one for each segment.
         groups: of output channels.
+        first_channel, channels: what of the output it computes.
+        final: nothing more of the op follows.
         rows, columns: output pixels and channels of a tile and group.
         line_tiles, tile_lines: tiles of a line of tiles, and how many such lines there are.
         last_rows: output pixels of the last tile of a line.
@@ -273,6 +353,9 @@ class _Work:
     op: Op
     walks: tuple[Walk, ...]
     groups: int
+    first_channel: int
+    channels: int
+    final: bool
     rows: int
     columns: int
     line_tiles: int
@@ -300,9 +383,19 @@ class _Work:
         return self.cycles - self.walks[-1].cycles + self.walks[-1].last_token
 
     @property
+    def group_bytes(self) -> int:
+        """Bytes of a column's weights for one group."""
+        return sum(walk.weight_bytes for walk in self.walks)
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of a column's weights, all groups."""
-        return self.groups * sum(walk.weight_bytes for walk in self.walks)
+        return self.groups * self.group_bytes
+
+    @property
+    def last_channels(self) -> int:
+        """Output channels of the last group."""
+        return self.channels - (self.groups - 1) * self.columns
 
     def copy_words(self, shape: ArrayShape) -> int:
         """Words of weights that are copied to the columns before the op."""
@@ -322,11 +415,16 @@ def _hardware_ops(program: Program) -> list[Op]:
     return [op for op in program.ops if not isinstance(op, Reshape)]
 
 
-def _check(ops: list[Op]) -> None:
-    if not ops:
-        raise ProgramError("the network has no layer that computes anything")
-    if len(ops) > MAX_LAYERS:
-        raise CapacityError(f"the network has {len(ops)} layers; the engine runs {MAX_LAYERS}")
+def _check_count(works: list[_Work], ops: int) -> None:
+    """Refuses more layers and passes than the engine counts."""
+    if ops > MAX_LAYERS:
+        raise CapacityError(f"the network has {ops} layers; the engine runs {MAX_LAYERS}")
+    if len(works) > MAX_LAYERS:
+        raise CapacityError(
+            f"the network has {ops} layers, which take {len(works)} passes since their weights "
+            f"are more than the columns hold; the engine runs {MAX_LAYERS}; use more --columns, a "
+            "smaller network, or a board with more block RAM"
+        )
 
 
 def _works(program: Program, ops: list[Op], shape: ArrayShape) -> list[_Work]:
@@ -349,11 +447,56 @@ def _work(program: Program, op: Op, shape: ArrayShape, least_shift: int) -> _Wor
         op=op,
         walks=walks,
         groups=-(-channels // columns),
+        first_channel=0,
+        channels=channels,
+        final=True,
         rows=rows,
         columns=columns,
         line_tiles=-(-line // rows),
         tile_lines=height if by_line else 1,
         last_rows=(line - 1) % rows + 1,
+    )
+
+
+def _passes(work: _Work, shape: ArrayShape) -> list[_Work]:
+    """The op as it is, or in passes of as many channel groups as the columns hold weights for.
+
+    Raises:
+        CapacityError: naming the op, the bytes and the way out, if they hold not even one's.
+    """
+    if not 0 < shape.column_bytes < work.weight_bytes:
+        return [work]
+    if shape.column_bytes < work.group_bytes:
+        raise CapacityError(
+            f"op '{work.op.name}' has {work.group_bytes} bytes of weights for a single channel "
+            f"group in each of {shape.columns} columns, which hold {shape.column_bytes}; use a "
+            "layer of fewer input channels or a smaller kernel, or a board with more block RAM"
+        )
+    size = _groups_of_a_pass(work, shape.column_bytes)
+    return [_part(work, first, size) for first in range(0, work.groups, size)]
+
+
+def _groups_of_a_pass(work: _Work, column_bytes: int) -> int:
+    """Channel groups of a pass: the fewest passes, evenly filled; all groups where they fit."""
+    if work.weight_bytes <= column_bytes:
+        return work.groups
+    passes = -(-work.groups // (column_bytes // work.group_bytes))
+    return -(-work.groups // passes)
+
+
+def _part(work: _Work, first_group: int, most: int) -> _Work:
+    """The pass over ``most`` of the groups from ``first_group`` on, or over those that are left."""
+    groups = min(most, work.groups - first_group)
+    first = first_group * work.columns
+    channels = min(groups * work.columns, work.channels - first)
+    walks = tuple(replace(walk, segment=walk.segment.part(first, channels)) for walk in work.walks)
+    return replace(
+        work,
+        walks=walks,
+        groups=groups,
+        first_channel=first,
+        channels=channels,
+        final=first + channels == work.channels,
     )
 
 
@@ -372,7 +515,7 @@ def _descriptors(
             "tiles": work.tiles - 1,
             "groups": work.groups - 1,
             **({"segments": len(work.walks) - 1} if most > 1 else {}),
-            "frees_input": int(program.ops[frees] is work.op),
+            "frees_input": int(program.ops[frees] is work.op and work.final),
             **_drain_fields(program, work, shape, memory),
             "weight_base": 0 if shape.column_bytes else weight_base,
             "parameter_base": parameter_base,
@@ -394,23 +537,8 @@ def _descriptors(
     return result
 
 
-def _check_columns(works: list[_Work], shape: ArrayShape) -> None:
-    """Refuses layers whose weights are more than the columns hold, where they are copied to them.
-
-    Raises:
-        CapacityError: naming the largest layer, the bytes and the way out.
-    """
-    largest = max(works, key=lambda work: work.weight_bytes)
-    if 0 < shape.column_bytes < largest.weight_bytes:
-        raise CapacityError(
-            f"op '{largest.op.name}' has {largest.weight_bytes} bytes of weights for each of "
-            f"{shape.columns} columns, which hold {shape.column_bytes}; use more --columns, "
-            "a narrower layer, or a board with more block RAM"
-        )
-
-
 def _with_payload(
-    program: Program, config: ArrayConfig, works: list[_Work], memory: MemoryMap
+    program: Program, config: ArrayConfig, works: list[_Work], memory: MemoryMap, *, split: bool
 ) -> ArrayConfig:
     """The configuration with the weights behind the feature maps, loaded from a flash."""
     shape = config.shape
@@ -420,13 +548,15 @@ def _with_payload(
         weight_depth=shape.column_bytes,
         payload_base=memory.size,
         payload_bytes=words * shape.word_bytes,
-        identity=_identity(program, shape),
+        identity=_identity(program, shape, split=split),
     )
 
 
-def _identity(program: Program, shape: ArrayShape) -> str:
+def _identity(program: Program, shape: ArrayShape, *, split: bool) -> str:
     """What a flash image and the hardware that reads it must have in common."""
     text = f"{program.digest} {shape.rows} {shape.columns} {shape.lanes} {shape.word_bytes}"
+    if split:
+        text += f" {shape.column_bytes}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -438,9 +568,10 @@ def _segment_fields(
     walk, name = work.walks[number], work.op.inputs[number]
     fields = walk.fields()
     top = walk.segment.padding[0] * fields["row_bytes"]
+    channel = work.first_channel if walk.segment.kind is Kind.CHANNELS else 0
     return {
         "reads_input": int(memory.base[name] == memory.base[program.input]),
-        "input_base": (memory.base[name] - top) % (1 << address_bits),
+        "input_base": (memory.base[name] + channel - top) % (1 << address_bits),
         **fields,
     }
 
@@ -451,21 +582,20 @@ def _drain_fields(
     op = work.op
     target = program.tensor(op.output)
     channels = target.shape[2]
-    last_channels = channels - (work.groups - 1) * work.columns
     raw = isinstance(op, Conv) and op.accumulators
     copies = isinstance(op, MaxPool)
     lo, hi = (-128, 127) if copies or raw else (op.lo, op.hi)  # type: ignore[attr-defined]
     return {
         "writes_output": int(memory.base[op.output] == memory.base[program.output]),
-        "output_base": memory.base[op.output],
+        "output_base": memory.base[op.output] + work.first_channel,
         "pixel_step": channels,
         "line_tiles": work.line_tiles - 1,
         "tile_lines": work.tile_lines - 1,
         "tile_step": work.rows * channels,
         "line_end_step": work.last_rows * channels,
         "last_rows": work.last_rows - 1,
-        "last_channels": last_channels,
-        "last_place": -(-last_channels // shape.lanes) - 1,
+        "last_channels": work.last_channels,
+        "last_place": -(-work.last_channels // shape.lanes) - 1,
         "raw": int(raw),
         "flip": int(not copies and not raw and not target.signed),
         "plane_step": target.size if raw else 0,
@@ -624,11 +754,14 @@ def _layer(
     reads = _reads(work, pad, chunks=1) if shape.single_port else None
     end = last_write(last, drained.pipeline, _drain_start(work, shape), reads)
     target = program.tensor(op.output)
+    outputs = target.size // target.shape[2] * work.channels
     return LayerPlan(
         index=index,
         name=op.name,
         kind=type(op).__name__,
         output=op.output,
+        first_channel=work.first_channel,
+        channels=work.channels,
         descriptor=descriptor,
         walks=work.walks,
         tiles=work.tiles,
@@ -636,7 +769,7 @@ def _layer(
         chunk_cycles=length,
         chunk_pad=pad,
         cycles=load + (work.tiles * work.groups - 1) * length + end + 1 + DONE_LATENCY,
-        macs=target.size * op.macs_per_output if isinstance(op, Conv) else 0,
+        macs=outputs * op.macs_per_output if isinstance(op, Conv) else 0,
     )
 
 
@@ -699,7 +832,7 @@ def _config(
     memory: MemoryMap,
     descriptors: list[dict[str, int]],
 ) -> ArrayConfig:
-    ops = [work.op for work in works]
+    ops = [work.op for work in works if work.final]
     address_bits = _address_bits(works, shape, memory)
     least = least_conv_shift(ops)
     dots = [op for op in ops if not isinstance(op, MaxPool)]
@@ -711,7 +844,7 @@ def _config(
     ranges = [requantized_range(program, op, least) for op in dots]
     if len(dots) < len(ops):
         ranges.append((-128 << shift_base, 127 << shift_base))
-    header = _header(program, memory, len(ops))
+    header = _header(program, memory, len(works))
     header_fields = tuple(
         (name, max(1, value.bit_length()), False) for name, value in header.items()
     )

@@ -6,7 +6,7 @@ channel reads its own (``CHANNELS``): depthwise convolutions, average pooling, a
 whose factor ``2**k`` is a sum of int8 weights. A maximum is compared beside the array (``POOL``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 
@@ -68,6 +68,11 @@ class Segment:
     weights: NDArray[np.int8] | None = None
     hold: bool = False
     repeats: bool = False
+
+    def part(self, first: int, outputs: int) -> "Segment":
+        """The same for ``outputs`` of the output channels, from ``first`` on."""
+        assert self.weights is not None
+        return replace(self, outputs=outputs, weights=self.weights[first : first + outputs])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -78,7 +78,9 @@ class Sequencer(wiring.Component):
         layer = Signal(layer_words * PROGRAM_WORD_BITS, reset_less=True)
         address = Signal(max(1, ceil_log2(self.config.program_depth + 1)))
         count = Signal(range(max(header_words, layer_words) + rom.LATENCY + 1))
-        reading, arriving, header_valid = Signal(), Signal(rom.LATENCY), Signal()
+        reading = Signal()
+        arriving = Signal(rom.LATENCY)
+        header_valid = Signal()
         m.d.comb += [
             self.header_valid.eq(header_valid),
             self.header.eq(header),
@@ -97,7 +99,8 @@ class Sequencer(wiring.Component):
             with m.If(arriving[-1]):
                 m.d.sync += shift_in(register)
 
-        ended, final = Signal(), Signal(reset_less=True)
+        ended = Signal()
+        final = Signal(reset_less=True)
         m.d.sync += [arriving.eq(Cat(reading, arriving)), ended.eq(self.layer_done)]
         m.d.comb += self.layer_ended.eq(ended)
         with m.FSM():

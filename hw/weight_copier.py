@@ -59,7 +59,8 @@ class WeightCopier(wiring.Component):
         offset_bits = exact_log2(self.config.shape.word_bytes)
         following = Signal(len(self.words) + 1, reset_less=True)
         row = Signal(self.config.address_bits - offset_bits, reset_less=True)
-        reading, last = Signal(), Signal(reset_less=True)
+        reading = Signal()
+        last = Signal(reset_less=True)
         m.d.comb += [
             self.read_enable.eq(reading),
             self.read_address.eq(Cat(Const(0, offset_bits), row)),
@@ -72,7 +73,8 @@ class WeightCopier(wiring.Component):
             row.eq(Mux(self.start, self.source[offset_bits:], row + 1)),
         ]
         # The words arrive without a gap, so the last is the one that none follows.
-        arriving, done = Signal(LATENCY), Signal()
+        arriving = Signal(LATENCY)
+        done = Signal()
         m.d.sync += [arriving.eq(Cat(reading, arriving)), done.eq(arriving[-2] & ~arriving[-3])]
         m.d.comb += [self.column_data.eq(self.read_data), self.done.eq(done)]
         self._add_place(m, arriving[-1])

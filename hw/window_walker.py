@@ -113,7 +113,8 @@ class WindowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         segment, shape, turn = self.segment, self.config.shape, self._turn
-        active, fresh = Signal(), Signal()
+        active = Signal()
+        fresh = Signal()
         loops, taps = self._add_loops(m, active=active)
         with m.If(loops.turn_last):
             m.d.sync += fresh.eq(0)
@@ -125,7 +126,9 @@ class WindowWalker(wiring.Component):
         self._add_token(m, active=active, fresh=fresh, taps=taps)
         # The loops' decisions reach the addresses through registers: both are long paths.
         moves = self._add_moves(m, loops)
-        begin, late_issue, generate = Signal(), Signal(), Signal()
+        begin = Signal()
+        late_issue = Signal()
+        generate = Signal()
         late_turn = Signal.like(turn)
         m.d.sync += [
             begin.eq(self.start),
@@ -211,7 +214,8 @@ class WindowWalker(wiring.Component):
 
     def _add_taps(self, m: Module, loops: _Loops) -> tuple[Value, Value]:
         """Whether the run belongs to row 0, and whether it is the last one of its line."""
-        in_taps, tap = Signal(init=1), LoopCounter(width=len(self.segment.taps))
+        in_taps = Signal(init=1)
+        tap = LoopCounter(width=len(self.segment.taps))
         m.submodules.tap = tap
         m.d.comb += [
             tap.limit.eq(self.segment.taps),
@@ -368,7 +372,9 @@ class WindowWalker(wiring.Component):
         """A bit for each byte of the word: does it lie inside the feature map?"""
         segment, width = self.segment, self.config.shape.word_bytes
         offset_bits = exact_log2(width)
-        line_inside, begun, near = Signal(), Signal(), Signal()
+        line_inside = Signal()
+        begun = Signal()
+        near = Signal()
         left = Signal(signed(self.config.x_bits + 1), reset_less=True)
         skipped = Signal(offset_bits, reset_less=True)
         m.d.sync += [

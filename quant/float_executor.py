@@ -87,9 +87,9 @@ def conv(node: Conv, x: FloatArray) -> FloatArray:
     """Convolution of ``x[N, H, W, C]``, zero outside."""
     if node.groups > 1:
         return _grouped_conv(node, x)
-    matrix = node.weights.reshape(len(node.weights), -1).T
+    matrix = node.weights.reshape(len(node.weights), -1).T.astype(np.float64)
     if node.kernel == (1, 1) and node.stride == (1, 1) and not any(node.padding):
-        return x @ matrix + node.bias
+        return (x.astype(np.float64) @ matrix + node.bias).astype(np.float32)
     (rows, columns), (vertical, horizontal) = node.kernel, node.dilation
     extent = (vertical * (rows - 1) + 1, horizontal * (columns - 1) + 1)
     windows = sliding_window_view(_pad(x, node.padding, 0.0), extent, axis=(1, 2))
@@ -100,9 +100,8 @@ def conv(node: Conv, x: FloatArray) -> FloatArray:
     step = max(1, BLOCK_ELEMENTS // max(1, count * width * len(matrix)))
     for row in range(0, height, step):
         block = windows[:, row : row + step]
-        result[:, row : row + step] = (block.reshape(-1, len(matrix)) @ matrix + node.bias).reshape(
-            *block.shape[:3], -1
-        )
+        product = block.reshape(-1, len(matrix)).astype(np.float64) @ matrix
+        result[:, row : row + step] = (product + node.bias).reshape(*block.shape[:3], -1)
     return result
 
 
@@ -115,7 +114,8 @@ def _grouped_conv(node: Conv, x: FloatArray) -> FloatArray:
     width = window_count(x.shape[2], columns, node.stride[1], 0, 0, node.dilation[1])
     per_group = len(node.weights) // groups
     weights = node.weights.reshape(groups, per_group, rows, columns, -1)
-    result = np.zeros((count, height, width, groups, per_group), np.float32)
+    weights = weights.astype(np.float64)
+    result = np.zeros((count, height, width, groups, per_group))
     for row, column in np.ndindex(rows, columns):
         top, left = row * node.dilation[0], column * node.dilation[1]
         tap = x[
@@ -127,7 +127,7 @@ def _grouped_conv(node: Conv, x: FloatArray) -> FloatArray:
             result += tap * weights[:, :, row, column, 0]
         else:
             result += np.einsum("nhwgi,goi->nhwgo", tap, weights[:, :, row, column])
-    return result.reshape(count, height, width, -1) + node.bias
+    return (result.reshape(count, height, width, -1) + node.bias).astype(np.float32)
 
 
 def max_pool(node: MaxPool, x: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ from shiftwork.errors import ModelError
 from shiftwork.quant.graph import Graph, Grid, Layout, Node, Padding, Reshape, Shape
 from shiftwork.quant.onnx_file import OnnxInput, OnnxNode
 from shiftwork.quant.onnx_views import Indices, View, batched, is_batched
-from shiftwork.quant.source_checks import check_size, known_bounds
+from shiftwork.quant.source_checks import Budget, check_size, known_bounds
 
 CHANNELS_LAST_OF_NCHW = (1, 2, 0)
 NO_PADDING: Padding = (0, 0, 0, 0)
@@ -40,6 +40,7 @@ class GraphBuilder:
         self.views: dict[str, View] = {}
         self.paddings: dict[str, Padding] = {}
         self.grids: dict[str, list[Grid]] = {}
+        self.budget = Budget()
         self._source = source
         self._channels_last = channels_last
         self._input_layout: Layout | None = None
@@ -105,6 +106,7 @@ class GraphBuilder:
 
     def add(self, layer: Node, shape: Shape, view: View, name: str) -> None:
         """Appends ``layer``; its output has ``shape``, and the ONNX tensor ``name`` is ``view``."""
+        self.budget.take_layer(layer, shape)
         self.nodes.append(layer)
         self.shapes[layer.output] = shape
         self.views[name] = view
@@ -190,6 +192,7 @@ class GraphBuilder:
         self._input_layout = Layout(self._source.sample_shape, arranged.ravel())
         place = np.argsort(arranged.ravel())
         for name, view in self.views.items():
+            self.budget.take_features(view.order.size // self.batch)
             sample, index = np.divmod(view.order, place.size)
             self.views[name] = View(view.value, sample * place.size + place[index])
 

@@ -13,6 +13,20 @@ from shiftwork.quant.source_checks import one_line
 MAX_FOLDED_ELEMENTS = 1 << 25
 # The reference evaluator has no older versions of these, which mean the same.
 OLDEST_EVALUATED = {"DequantizeLinear": 19, "QuantizeLinear": 19}
+MAX_FOLDED_WORK = 1 << 30
+PRODUCTS = frozenset({"Gemm", "MatMul"})
+# Those whose cost is no more than that of their inputs and outputs, which are known in advance.
+_FOLDED = """
+    Abs Add And ArgMax ArgMin BatchNormalization Cast CastLike Ceil Clip Concat Constant
+    ConstantOfShape DepthToSpace DequantizeLinear Div DynamicQuantizeLinear Equal Erf Exp Expand
+    Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual HardSigmoid Identity
+    LeakyRelu Less LessOrEqual Log LogSoftmax Max Mean Min Mod Mul Neg NonZero Not Or PRelu Pad Pow
+    QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax
+    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round ScatterElements
+    Shape Sigmoid Sign Size Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh
+    Tile Transpose Unsqueeze Where Xor
+"""
+FOLDED_OPS = PRODUCTS | frozenset(_FOLDED.split())
 RANDOM_OPS = frozenset(
     {
         "Bernoulli",
@@ -61,6 +75,13 @@ class Constants:
         """
         if node.op in RANDOM_OPS:
             raise node.error("makes random numbers, which is not supported")
+        if node.op not in FOLDED_OPS:
+            raise node.error(
+                "works on constants only and is none of the ops that are computed while importing; "
+                "let the exporter fold constants"
+            )
+        if node.op in PRODUCTS:
+            self._check_work(node)
         outputs = [name for name in node.outputs if name]
         graph = onnx.helper.make_graph(
             [node.proto],
@@ -81,6 +102,15 @@ class Constants:
             ) from error
         for name, result in zip(outputs, results, strict=True):
             self[name] = np.asarray(result)
+
+    def _check_work(self, node: OnnxNode) -> None:
+        """A product does more work than its elements tell."""
+        first, second = (self[name] for name in node.inputs[:2])
+        if first.size * max(second.shape, default=1) > MAX_FOLDED_WORK:
+            raise node.error(
+                f"multiplies constants of the shapes {list(first.shape)} and {list(second.shape)}, "
+                "which takes too long; let the exporter fold constants"
+            )
 
     def _reserve(self, node: OnnxNode, model: Any) -> None:
         """Makes sure, before anything is computed, that the outputs of ``node`` are small."""

@@ -12,6 +12,7 @@ from shiftwork.quant.onnx_builder import GraphBuilder
 from shiftwork.quant.onnx_constants import Constants
 from shiftwork.quant.onnx_file import OnnxNode
 from shiftwork.quant.onnx_views import Indices, View, batched
+from shiftwork.quant.source_checks import check_constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,10 @@ class Importer:
 
     def float_constant(self, node: OnnxNode, index: int, role: str) -> NDArray[np.float64]:
         """Input ``index`` of ``node``, which must be a constant, as float64."""
+        constant = np.asarray(self.constant(node, index, role))
+        check_constant(constant.size, f"the {role} of node '{node.name}' ({node.op})")
         with np.errstate(all="ignore"):
-            return np.asarray(self.constant(node, index, role)).astype(np.float64)
+            return constant.astype(np.float64)
 
     def integers(self, node: OnnxNode, key: str, index: int) -> tuple[int, ...] | None:
         """Integers from the attribute ``key`` (older opsets) or the constant input ``index``."""

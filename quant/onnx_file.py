@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import external_data_helper
 
 from shiftwork.errors import ModelError
-from shiftwork.quant.source_checks import one_line, read_bytes
+from shiftwork.quant.onnx_external import is_external, load_external_data
+from shiftwork.quant.source_checks import MAX_NODES, one_line, read_bytes
 
 OLDEST_OPSET = 7
 FLOAT_TYPES = frozenset(
@@ -85,7 +85,7 @@ def read(path: Path) -> OnnxModel:
     _check_graph(path, proto)
     initializers = {tensor.name: tensor for tensor in proto.graph.initializer}
     source = _input(path, [i for i in proto.graph.input if i.name not in initializers])
-    _load_external_data(path, proto)
+    load_external_data(path, proto)
     _check_rules(path, proto)
     opset = _opset(proto)
     return OnnxModel(
@@ -139,24 +139,17 @@ def _check_opset(path: Path, proto: Any) -> None:
         )
 
 
-def _load_external_data(path: Path, proto: Any) -> None:
-    tensors = [t for t in proto.graph.initializer if external_data_helper.uses_external_data(t)]
-    for tensor in tensors:
-        try:
-            external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            tensor.data_location = onnx.TensorProto.DEFAULT
-            del tensor.external_data[:]
-        except Exception as error:  # missing files, refused paths and damaged entries alike
-            raise ModelError(
-                f"{path}: the external data of tensor '{tensor.name}' cannot be read "
-                f"({one_line(error)}); keep the data file beside the model"
-            ) from error
-
-
 def _check_graph(path: Path, proto: Any) -> None:
     graph = proto.graph
     if not graph.node:
         raise ModelError(f"{path} holds a graph without nodes")
+    if len(graph.node) > MAX_NODES:
+        raise ModelError(
+            f"{path} holds a graph of {len(graph.node)} nodes; {MAX_NODES} at most are supported"
+        )
+    for index, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            _check_attribute(attribute, f"node '{node.name or index}' ({node.op_type})")
     if proto.functions:
         raise ModelError(
             f"{path} defines functions of its own ({proto.functions[0].name}), which are not "
@@ -171,6 +164,24 @@ def _check_graph(path: Path, proto: Any) -> None:
         names = ", ".join(output.name for output in graph.output)
         raise ModelError(
             f"{path} has {len(graph.output)} outputs ({names}); exactly one is supported"
+        )
+
+
+def _check_attribute(attribute: Any, who: str) -> None:
+    if attribute.HasField("g") or attribute.graphs:
+        raise ModelError(
+            f"{who} holds a graph of its own; control flow is not supported: export the model "
+            "without it"
+        )
+    sparse = [
+        part
+        for tensor in (attribute.sparse_tensor, *attribute.sparse_tensors)
+        for part in (tensor.values, tensor.indices)
+    ]
+    if any(is_external(tensor) for tensor in (attribute.t, *attribute.tensors, *sparse)):
+        raise ModelError(
+            f"{who} keeps its attribute '{attribute.name}' in another file; only the graph's "
+            "initializers may have external data"
         )
 
 
@@ -193,19 +204,14 @@ def _nodes(proto: Any) -> tuple[OnnxNode, ...]:
             name += f"_{index}"
         taken.add(name)
         nodes.append(
-            OnnxNode(op, name, tuple(node.input), tuple(node.output), _attributes(node, name), node)
+            OnnxNode(op, name, tuple(node.input), tuple(node.output), _attributes(node), node)
         )
     return tuple(nodes)
 
 
-def _attributes(node: Any, name: str) -> dict[str, Any]:
+def _attributes(node: Any) -> dict[str, Any]:
     values = {}
     for attribute in node.attribute:
-        if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise ModelError(
-                f"node '{name}' ({node.op_type}) holds a graph of its own; control flow is not "
-                "supported: export the model without it"
-            )
         value = onnx.helper.get_attribute_value(attribute)
         values[attribute.name] = value.decode() if isinstance(value, bytes) else value
     return values

@@ -14,7 +14,7 @@ from shiftwork.quant.onnx_constants import Constants
 from shiftwork.quant.onnx_context import Importer
 from shiftwork.quant.onnx_file import OnnxModel, OnnxNode, read
 from shiftwork.quant.onnx_ops import HOST_OPS, MOVE_OPS, import_node
-from shiftwork.quant.source_checks import one_line
+from shiftwork.quant.source_checks import located, one_line
 
 
 def load(path: str | Path) -> Graph:
@@ -29,16 +29,10 @@ def load(path: str | Path) -> Graph:
     """
     path = Path(path)
     try:
-        model = read(path)
-    except ModelError:
-        raise
-    except Exception as error:  # a damaged file can make any part of onnx fail
-        raise ModelError(f"{path} is damaged: {one_line(error)}") from error
-    try:
-        return _import_model(model, path.stem)
+        return _import_model(read(path), path.stem)
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    except Exception as error:  # inconsistent attributes and shapes can make numpy or onnx fail
+        raise located(path, error) from error
+    except Exception as error:  # a damaged file can make any part of onnx and numpy fail
         raise ModelError(f"{path} is damaged: {one_line(error)}") from error
 
 
@@ -85,11 +79,11 @@ def _import_node(node: OnnxNode, importer: Importer) -> None:
 
 def _cut_host_ops(model: OnnxModel) -> tuple[str, tuple[str, ...]]:
     """The tensor that the hardware returns, and the ops after it that are left to the host."""
-    producers = {tensor: node for node in model.nodes for tensor in node.outputs}
+    producers = {tensor: node for node in model.nodes for tensor in node.outputs if tensor}
     output, dropped = model.output, tuple[str, ...]()
     tensor, tail = model.output, list[str]()
     while tensor in producers and producers[tensor].op in HOST_OPS | MOVE_OPS:
-        node = producers[tensor]
+        node = producers.pop(tensor)
         tail.append(node.op)
         tensor = node.input(0)
         if node.op in HOST_OPS:

@@ -9,8 +9,10 @@ from shiftwork.quant.onnx_views import Indices, View
 
 
 def _move(node: OnnxNode, importer: Importer, order: Indices) -> None:
-    value = importer.builder.view(node, node.input(0)).value
-    importer.builder.views[node.outputs[0]] = View(value, order)
+    view = importer.builder.view(node, node.input(0))
+    if not np.may_share_memory(order, view.order):
+        importer.builder.budget.take_features(order.size // importer.builder.batch)
+    importer.builder.views[node.outputs[0]] = View(view.value, order)
 
 
 def _order(node: OnnxNode, importer: Importer) -> Indices:

@@ -6,11 +6,9 @@ an unsigned activation is 0..255 here, whatever byte the hardware stores for it.
 
 import hashlib
 import json
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import OutputError, ProgramError
+from shiftwork.quant.array_file import ArrayFileError, read_arrays, write_arrays
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
+from shiftwork.quant.records import from_json
+from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
+from shiftwork.quant.whole_file import whole_file
 
 FORMAT_VERSION = 2
 MAX_SHIFT = 31
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    AttributeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+MAX_BYTES = 1 << 28
+MAX_EXPONENT = 1000
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
 
 
@@ -78,7 +73,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -272,6 +267,15 @@ OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Conv, MaxPool, Average
 TERMS: dict[str, type[Product] | type[Residual]] = {"Product": Product, "Residual": Residual}
 
 
+def output_aliases(ops: Sequence[Op], output: str) -> frozenset[str]:
+    """``output`` and the tensors that reshapes make it of: the same bytes."""
+    shared = {output}
+    for op in reversed(ops):
+        if isinstance(op, Reshape) and op.output in shared:
+            shared.add(op.input)
+    return frozenset(shared)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Program:
     """A network in integers, complete and verified.
@@ -357,6 +361,8 @@ class Program:
             _verify_tensor(tensor)
         for name in (self.input, self.output):
             self._require(name, "the program")
+        for label, layout in _layouts(self):
+            _verify_layout(label, layout, self.tensor(getattr(self, label)))
         written = {self.input}
         for index, op in enumerate(self.ops):
             for name in (*op.inputs, op.output):
@@ -369,6 +375,23 @@ class Program:
             written.add(op.output)
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
+        self._verify_output()
+
+    def _verify_output(self) -> None:
+        """The output's bytes, which reshapes share, are streamed out while the next frame runs."""
+        shared = output_aliases(self.ops, self.output)
+        if self.input in shared:
+            raise ProgramError(
+                "the network has no layer that computes anything: its output "
+                f"'{self.output}' is its input '{self.input}' in another shape"
+            )
+        for op in self.ops:
+            for name in op.inputs:
+                if name in shared and op.output not in shared:
+                    raise ProgramError(
+                        f"op '{op.name}' reads '{name}', which is the program's output "
+                        f"'{self.output}' in another shape"
+                    )
 
     def _require(self, name: str, who: str) -> None:
         if name not in self._by_name:
@@ -422,8 +445,9 @@ class Program:
                     f"op '{op.name}': {label} must be int64 of shape ({len(op.weights)},), not "
                     f"{array.dtype} {array.shape}"
                 )
-        _verify_shape(op, target.shape, _conv_shape(op, source, len(op.weights)))
+        _verify_shape(op, target.shape, _conv_shape(op, source, len(op.weights), name=op.name))
         _verify_shifts(op.name, op.shift)
+        _verify_bias(op.name, op.bias)
         _verify_pad(op.name, op.pad_value, source)
         for term in op.terms:
             self._verify_term(op, term, target)
@@ -456,7 +480,8 @@ class Program:
                 f"op '{op.name}' has {len(op.weights)} output channels, but its term on "
                 f"'{term.input}' has {len(term.weights)}"
             )
-        _verify_shape(op, target.shape, _conv_shape(term, source, len(op.weights)))
+        shape = _conv_shape(term, source, len(op.weights), name=op.name)
+        _verify_shape(op, target.shape, shape)
         _verify_pad(op.name, term.pad_value, source)
 
     def save(self, path: str | Path) -> None:
@@ -468,48 +493,60 @@ class Program:
         header, arrays = _encode(self)
         text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
         path = Path(path)
-        partial = path.with_name(path.name + ".partial")
         try:
-            with partial.open("wb") as stream:
-                _write_npz(stream, {"program": text, **arrays})
-            partial.replace(path)
+            with whole_file(path) as stream:
+                write_arrays(stream, {"program": text, **arrays})
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
     @classmethod
     def load(cls, path: str | Path) -> "Program":
-        """Reads and verifies a program file. Never unpickles.
+        """Reads and verifies a program file. Never unpickles, and unpacks 256 MiB at most.
 
         Raises:
             ProgramError: if the file is missing, damaged or of another format version.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in archive.files}
-            header = json.loads(arrays.pop("program").tobytes())
-        except FileNotFoundError:
-            raise ProgramError(f"{path}: no such file") from None
-        except _UNREADABLE as error:
-            raise ProgramError(
-                f"{path} is not a program file, or is damaged ({error}); "
-                "'shiftwork quantize' makes one"
-            ) from error
+        path = Path(path)
+        header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
         if version != FORMAT_VERSION:
             raise ProgramError(
-                f"{path} has the format version {version}; this Shiftwork reads {FORMAT_VERSION}"
+                f"{path} has the format version {version!r:.20}; this Shiftwork reads "
+                f"{FORMAT_VERSION}"
             )
         try:
             return _decode(header, arrays)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ProgramError(f"{path} is damaged: {error!r}") from error
+        except ProgramError as error:
+            raise ProgramError(f"{path}: {flat(error)}") from error
+        except _MISFITS as error:
+            raise ProgramError(f"{path} is damaged: {one_line(error)}") from error
+
+
+def _read(path: Path) -> tuple[Any, dict[str, NDArray]]:
+    """The JSON value and the arrays of a program file."""
+    try:
+        arrays = read_arrays(path, limit=MAX_BYTES, single="x")
+        return json.loads(arrays.pop("program").tobytes()), arrays
+    except FileNotFoundError:
+        raise ProgramError(f"{path}: no such file") from None
+    except RecursionError:
+        raise ProgramError(
+            f"{path} is not a program file, or is damaged (its header is nested too deeply); "
+            "'shiftwork quantize' makes one"
+        ) from None
+    except (ArrayFileError, OSError, ValueError, KeyError) as error:
+        raise ProgramError(
+            f"{path} is not a program file, or is damaged ({one_line(error)}); "
+            "'shiftwork quantize' makes one"
+        ) from error
 
 
 def _verify_weights(name: str, weights: NDArray, source: Tensor, groups: int) -> None:
-    if weights.dtype != np.int8 or weights.ndim != 4:
-        raise ProgramError(f"op '{name}': weights must be int8 [O, kh, kw, I]")
+    if weights.dtype != np.int8 or weights.ndim != 4 or not weights.size:
+        raise ProgramError(
+            f"op '{name}': weights must be int8 [O, kh, kw, I], none of them 0, not "
+            f"{weights.dtype} {list(weights.shape)}"
+        )
     if weights.shape[3] * groups != source.shape[2]:
         raise ProgramError(
             f"op '{name}' has weights for {weights.shape[3] * groups} input channels, but "
@@ -517,12 +554,45 @@ def _verify_weights(name: str, weights: NDArray, source: Tensor, groups: int) ->
         )
 
 
-def _conv_shape(op: Conv | Product, source: Tensor, channels: int) -> Shape:
+def _conv_shape(op: Conv | Product, source: Tensor, channels: int, *, name: str) -> Shape:
+    _verify_window(name, source, op.kernel, op.stride, op.padding, op.dilation)
     return output_shape(source.shape, channels, op.kernel, op.stride, op.padding, op.dilation)
 
 
 def _window_shape(op: MaxPool | AveragePool, source: Tensor) -> Shape:
+    _verify_window(op.name, source, op.kernel, op.stride, op.padding)
     return output_shape(source.shape, source.shape[2], op.kernel, op.stride, op.padding)
+
+
+def _verify_window(
+    name: str,
+    source: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair = (1, 1),
+) -> None:
+    steps = (*kernel, *stride, *dilation)
+    if min(steps) < 1 or max(steps) > MAX_ELEMENTS or min(padding) < 0:
+        raise ProgramError(
+            f"op '{name}': kernel, stride and dilation must be 1..{MAX_ELEMENTS} and padding at "
+            f"least 0, not {kernel}, {stride}, {dilation} and {padding}"
+        )
+    top, left, bottom, right = padding
+    height, width, channels = source.shape
+    padded = (height + top + bottom, width + left + right, channels)
+    if math.prod(padded) > MAX_ELEMENTS:
+        raise ProgramError(
+            f"op '{name}' pads '{source.name}' to {padded}; at most {MAX_ELEMENTS} elements are "
+            "supported"
+        )
+    for size, taps, step in zip(padded[:2], kernel, dilation, strict=True):
+        extent = step * (taps - 1) + 1
+        if extent > size:
+            raise ProgramError(
+                f"op '{name}' has a window of {extent} elements over '{source.name}', which has "
+                f"{size} with its padding"
+            )
 
 
 def _verify_windows(op: MaxPool, source: Tensor, target: Tensor) -> None:
@@ -547,10 +617,42 @@ def _verify_tensor(tensor: Tensor) -> None:
         )
     if len(tensor.shape) != 3 or min(tensor.shape) < 1:
         raise ProgramError(f"tensor '{tensor.name}': the shape {tensor.shape} is not (H, W, C)")
+    if tensor.size > MAX_ELEMENTS:
+        raise ProgramError(
+            f"tensor '{tensor.name}' of shape {tensor.shape} has {tensor.size} elements; at most "
+            f"{MAX_ELEMENTS} are supported"
+        )
+    _verify_scales(tensor)
+
+
+def _verify_scales(tensor: Tensor) -> None:
     if tensor.channel_exponents and len(tensor.channel_exponents) != tensor.shape[2]:
         raise ProgramError(f"tensor '{tensor.name}' needs one exponent for each channel")
     if tensor.channel_gains and len(tensor.channel_gains) != tensor.shape[2]:
         raise ProgramError(f"tensor '{tensor.name}' needs one gain for each channel")
+    exponents = (tensor.exponent, *(tensor.channel_exponents or ()))
+    if max(map(abs, exponents)) > MAX_EXPONENT:
+        raise ProgramError(
+            f"tensor '{tensor.name}': exponents must be within {-MAX_EXPONENT} and {MAX_EXPONENT}, "
+            f"not {min(exponents)}..{max(exponents)}"
+        )
+    gains = (tensor.gain, *(tensor.channel_gains or ()))
+    if not all(0 < gain < math.inf for gain in gains):
+        raise ProgramError(f"tensor '{tensor.name}': gains must be positive and finite")
+
+
+def _verify_layout(label: str, layout: Layout, tensor: Tensor) -> None:
+    places = np.arange(tensor.size, dtype=np.int64)
+    if (
+        layout.order.dtype != np.int64
+        or math.prod(layout.shape) != tensor.size
+        or not np.array_equal(np.sort(layout.order, axis=None), places)
+        or layout.order.ndim != 1
+    ):
+        raise ProgramError(
+            f"the {label} layout must name each of the {tensor.size} elements of "
+            f"'{tensor.name}' once, in int64; its shape is {layout.shape}"
+        )
 
 
 def _verify_shape(op: Op, got: Shape, expected: Shape) -> None:
@@ -562,6 +664,14 @@ def _verify_shifts(name: str, shift: NDArray) -> None:
     if shift.min() < 0 or shift.max() > MAX_SHIFT:
         raise ProgramError(
             f"op '{name}': shifts must be 0..{MAX_SHIFT}, not {shift.min()}..{shift.max()}"
+        )
+
+
+def _verify_bias(name: str, bias: NDArray) -> None:
+    """A bias that int64 could not add to anything; narrower ones show in the accumulator's bits."""
+    if bias.min() < -MAX_BIAS or bias.max() > MAX_BIAS:
+        raise ProgramError(
+            f"op '{name}': biases must be {-MAX_BIAS}..{MAX_BIAS}, not {bias.min()}..{bias.max()}"
         )
 
 
@@ -620,29 +730,21 @@ def _layouts(program: Program) -> Iterator[tuple[str, Layout]]:
 
 
 def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
-    tensors = tuple(Tensor(**_tuples(record)) for record in header["tensors"])
-    ops = []
-    for index, record in enumerate(header["ops"]):
-        terms = tuple(
-            _decode_record(term, f"op{index}_term{number}_", arrays, TERMS)
-            for number, term in enumerate(record.pop("terms", ()))
-        )
-        op = _decode_record(record, f"op{index}_", arrays, OPS)
-        ops.append(replace(op, terms=terms) if terms else op)
     layouts = {
-        label: Layout(tuple(shape), arrays[f"{label}_order"])
+        label: Layout(tuple(int(dim) for dim in shape), arrays[f"{label}_order"])
         for label, shape in header["layouts"].items()
     }
-    return Program(
-        name=header["name"],
-        tensors=tensors,
-        ops=tuple(ops),
-        input=header["input"],
-        output=header["output"],
+    own = {key: header[key] for key in ("name", "input", "output", "dropped", "info")}
+    return from_json(
+        Program,
+        own,
+        tensors=tuple(from_json(Tensor, record) for record in header["tensors"]),
+        ops=tuple(
+            _decode_record(record, f"op{index}_", arrays, OPS)
+            for index, record in enumerate(header["ops"])
+        ),
         input_layout=layouts["input"],
         output_layout=layouts["output"],
-        dropped=tuple(header["dropped"]),
-        info=dict(header["info"]),
     )
 
 
@@ -650,22 +752,14 @@ def _decode_record(
     record: dict[str, Any], prefix: str, arrays: dict[str, NDArray], kinds: Mapping[str, Any]
 ) -> Any:
     """The op or term of a record, with the arrays that are named after ``prefix``."""
-    fields = _tuples(record)
-    kind = kinds[fields.pop("kind")]
+    values = {key: value for key, value in record.items() if key not in ("kind", "terms")}
     names = {key.removeprefix(prefix): key for key in arrays if key.startswith(prefix)}
-    own = {name: arrays[key] for name, key in names.items() if not name.startswith("term")}
-    return kind(**fields, **own)
-
-
-def _tuples(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in record.items()}
-
-
-def _write_npz(stream: Any, arrays: dict[str, NDArray]) -> None:
-    """As numpy.savez_compressed, but with a fixed time stamp: reproducible bytes."""
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for key, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w") as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    own: dict[str, Any] = {
+        name: arrays[key] for name, key in names.items() if not name.startswith("term")
+    }
+    if "terms" in record:
+        own["terms"] = tuple(
+            _decode_record(term, f"{prefix}term{number}_", arrays, TERMS)
+            for number, term in enumerate(record["terms"])
+        )
+    return from_json(kinds[record["kind"]], values, **own)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.graph import Clip, Graph, Grid, Layout, Node, Padding, Reshape, Shape
-from shiftwork.quant.source_checks import check_size
+from shiftwork.quant.source_checks import Budget, check_constant, check_size
 from shiftwork.quant.tflite_file import TfliteModel, TfliteNode
 
+MAX_INTEGERS = 1 << 12
 NO_PADDING: Padding = (0, 0, 0, 0)
 BOUNDS = {
     tflite.ActivationFunctionType.RELU: (0.0, np.inf),
@@ -52,6 +53,7 @@ class Importer:
         self.nodes: list[Node] = []
         self.views: dict[int, View] = {}
         self.constants: dict[int, NDArray[Any]] = {}
+        self.budget = Budget()
         self._model = model
         self._grids: dict[str, Grid] = {}
         self._names = {tensor.name for tensor in model.tensors}
@@ -78,13 +80,18 @@ class Importer:
         tensor = self._constant(node, index, role)
         if tensor in self.constants:
             return self.constants[tensor].astype(np.float64)
-        return self._model.tensors[tensor].real()
+        source = self._model.tensors[tensor]
+        check_constant(source.size, f"the {role} of node '{node.name}' ({node.op})")
+        return source.real()
 
     def integers(self, node: TfliteNode, index: int, role: str) -> NDArray[np.int64]:
         """Input ``index`` of ``node``, a constant of integers such as a shape or axes."""
         tensor = self._constant(node, index, role)
         if tensor in self.constants:
             return self.constants[tensor].astype(np.int64)
+        size = self._model.tensors[tensor].size
+        if size > MAX_INTEGERS:
+            raise node.error(f"has {size} numbers as its {role}; {MAX_INTEGERS} at most make sense")
         stored = self._model.tensors[tensor].stored()
         if not np.issubdtype(stored.dtype, np.integer):
             raise node.error(f"has {stored.dtype} numbers as its {role}; they must be integers")
@@ -166,6 +173,7 @@ class Importer:
         ``view_shape``.
         """
         check_size(shape, f"the output of node '{node.name}' ({node.op})")
+        self.budget.take_layer(layer, shape)
         layers = [layer]
         if activation != tflite.ActivationFunctionType.NONE:
             lo, hi = self._bounds(node, activation)

@@ -13,7 +13,7 @@ from tflite.utils import BUILTIN_OPCODE2NAME
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.graph import Grid
-from shiftwork.quant.source_checks import read_bytes
+from shiftwork.quant.source_checks import MAX_NODES, read_bytes
 
 IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -57,10 +57,15 @@ class TfliteTensor:
     type_name: str
     dtype: type[np.generic] | None
     data: NDArray[np.uint8] | None
-    scale: NDArray[np.float64]
-    zero_point: NDArray[np.float64]
+    scale: NDArray[np.float32]
+    zero_point: NDArray[np.int64]
     axis: int
     sparse: bool
+
+    @property
+    def size(self) -> int:
+        """The number of elements that the shape says."""
+        return int(np.prod(self.shape, dtype=object))
 
     def stored(self) -> NDArray[Any]:
         """The numbers of a constant as they are stored.
@@ -76,7 +81,7 @@ class TfliteTensor:
                 f"tensor '{self.name}' is of the type {self.type_name}; supported are {supported}"
             )
         data = np.zeros(0, np.uint8) if self.data is None else self.data
-        expected = int(np.prod(self.shape, dtype=object)) * np.dtype(self.dtype).itemsize
+        expected = self.size * np.dtype(self.dtype).itemsize
         if data.size != expected:
             raise ModelError(
                 f"tensor '{self.name}' of shape {list(self.shape)} and type {self.type_name} needs "
@@ -107,15 +112,16 @@ class TfliteTensor:
         with np.errstate(all="ignore"):
             return (stored - zero_point) * scale
 
-    def _along_axis(self, array: NDArray[np.float64], label: str) -> NDArray[np.float64]:
+    def _along_axis(self, array: NDArray[Any], label: str) -> NDArray[np.float64]:
         if array.size <= 1:
-            return array.sum(keepdims=True).reshape(())
+            return array.astype(np.float64).sum(keepdims=True).reshape(())
         if not 0 <= self.axis < len(self.shape) or array.size != self.shape[self.axis]:
             raise ModelError(
                 f"tensor '{self.name}' of shape {list(self.shape)} has {array.size} {label} along "
                 f"axis {self.axis}; that must be one for each slice"
             )
-        return array.reshape(-1, *(1,) * (len(self.shape) - 1 - self.axis))
+        spread = array.reshape(-1, *(1,) * (len(self.shape) - 1 - self.axis))
+        return spread.astype(np.float64)
 
     def grid(self) -> Grid | None:
         """The integers that a computed tensor is stored in; None if it is stored as floats.
@@ -222,9 +228,14 @@ def read(path: Path) -> TfliteModel:
     for label, indices in (("inputs", inputs), ("outputs", outputs)):
         if len(indices) != 1:
             raise ModelError(f"{path} has {len(indices)} {label}; exactly one is supported")
-    operators = [graph.Operators(i) for i in range(_count(graph.OperatorsLength(), data))]
-    if not operators:
+    count = _count(graph.OperatorsLength(), data)
+    if not count:
         raise ModelError(f"{path} holds a graph without operators")
+    if count > MAX_NODES:
+        raise ModelError(
+            f"{path} holds a graph of {count} operators; {MAX_NODES} at most are supported"
+        )
+    operators = [graph.Operators(index) for index in range(count)]
     computed = [_indices(operator.OutputsAsNumpy(), MAX_OPERANDS) for operator in operators]
     tensors = _tensors(proto, graph, data, [*inputs, *(i for row in computed for i in row)])
     return TfliteModel(
@@ -294,12 +305,12 @@ def _tensor(proto: Any, part: Any, name: str, buffers: int) -> TfliteTensor:
     signature = _indices(part.ShapeSignatureAsNumpy(), MAX_RANK) or shape
     open_dims = tuple(axis for axis, dim in enumerate(signature) if dim < 0)
     quantization = part.Quantization()
-    scale, zero_point, axis = np.zeros(0), np.zeros(0), 0
+    scale, zero_point, axis = np.zeros(0, np.float32), np.zeros(0, np.int64), 0
     if quantization is not None:
         if quantization.DetailsType() != tflite.QuantizationDetails.NONE:
             raise ModelError(f"tensor '{name}' has a quantization of its own kind (custom)")
-        scale = _numbers(quantization.ScaleAsNumpy())
-        zero_point = _numbers(quantization.ZeroPointAsNumpy())
+        scale = _numbers(quantization.ScaleAsNumpy(), np.float32)
+        zero_point = _numbers(quantization.ZeroPointAsNumpy(), np.int64)
         axis = quantization.QuantizedDimension()
     return TfliteTensor(
         name=name,
@@ -315,12 +326,9 @@ def _tensor(proto: Any, part: Any, name: str, buffers: int) -> TfliteTensor:
     )
 
 
-def _numbers(vector: Any) -> NDArray[np.float64]:
-    """The schema's accessors return 0 for a list that is left out."""
-    if isinstance(vector, int):
-        return np.zeros(0)
-    with np.errstate(invalid="ignore"):
-        return vector.astype(np.float64)
+def _numbers(vector: Any, dtype: type[np.generic]) -> NDArray[Any]:
+    """The file's own bytes; the schema's accessors return 0 for a list that is left out."""
+    return np.zeros(0, dtype) if isinstance(vector, int) else vector
 
 
 def _data(proto: Any, index: int, name: str, buffers: int) -> NDArray[np.uint8] | None:

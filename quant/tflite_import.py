@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.source_checks import one_line
+from shiftwork.quant.source_checks import located, one_line
 from shiftwork.quant.tflite_context import Handler, Importer
 from shiftwork.quant.tflite_elementwise import ELEMENTWISE
 from shiftwork.quant.tflite_file import TfliteModel, TfliteNode, read
@@ -34,16 +34,10 @@ def load(path: str | Path) -> Graph:
     """
     path = Path(path)
     try:
-        model = read(path)
-    except ModelError:
-        raise
-    except Exception as error:  # offsets of a damaged file can lead anywhere
-        raise ModelError(f"{path} is truncated or damaged: {one_line(error)}") from error
-    try:
-        return _build(model, path.stem)
+        return _build(read(path), path.stem)
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    except Exception as error:  # inconsistent attributes and shapes can make numpy fail
+        raise located(path, error) from error
+    except Exception as error:  # offsets of a damaged file can lead anywhere
         raise ModelError(f"{path} is truncated or damaged: {one_line(error)}") from error
 
 

@@ -59,7 +59,9 @@ def _reshaped(node: TfliteNode, importer: Importer, view: View, shape: Sequence[
 def _identity(node: TfliteNode, importer: Importer) -> None:
     """A change of the number format: the graph computes in real numbers throughout."""
     if importer.is_constant(node.input(0)):
-        importer.constants[node.outputs[0]] = importer.real(node, 0, "input")
+        constant = importer.real(node, 0, "input")
+        importer.budget.take_constants(constant.size)
+        importer.constants[node.outputs[0]] = constant
     else:
         importer.add_view(node.outputs[0], importer.padded_view(node))
 

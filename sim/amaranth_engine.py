@@ -63,7 +63,7 @@ class Checker:
 
     def _write_byte(self, layer: int, offset: int, got: int) -> None:
         images = self.job.images
-        if self.frame < 0 or layer >= len(images) or offset >= images[layer].tensor.bytes:
+        if self.frame < 0 or layer >= len(images) or not images[layer].owns(offset):
             self.report(Kind.OUTSIDE, layer, offset, None, got)
             return
         position = images[layer].base + offset
@@ -77,8 +77,9 @@ class Checker:
     def finish_frame(self) -> None:
         """No more writes are due: reports what is missing."""
         for image in self.job.images if len(self.written) else ():
-            written = self.written[image.base : image.base + image.tensor.bytes]
-            for offset in np.flatnonzero(~written):
+            written = self.written[image.base : image.base + image.reach]
+            own = np.arange(image.reach) % image.pitch < image.channels
+            for offset in np.flatnonzero(own & ~written):
                 expected = int(self.image[image.base + offset])
                 self.report(Kind.NEVER_WRITTEN, image.index, int(offset), expected, None)
 

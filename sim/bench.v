@@ -6,11 +6,15 @@
 // only sets the parameters, raises `start`, waits for `done` and reads the counters, so a simulator
 // runs at its own speed.
 //
+// With SHIFTWORK_TRACE defined the core has the trace ports, which show what it writes; without them,
+// as in a netlist, nothing but the streams and the cycles is checked.
+//
 // With SHIFTWORK_FLASH defined the core has the ports of a flash loader, and a flash (spi_flash.v) that
 // sleeps at first: everything begins with power-up.
 //
 // Files in the working folder:
-//   layers.hex    two 32-bit words a layer: first byte in the image, number of bytes
+//   layers.hex    five 32-bit words a layer: its first byte in the image; bytes from there to the end
+//                 of its tensor; channels of the tensor; channels of the layer; bytes of the layer
 //   input.bin     INPUT_BYTES a frame
 //   expected.bin  IMAGE_BYTES a frame: what is stored of every layer's output, layer by layer
 //   flash.bin     with SHIFTWORK_FLASH: FLASH_BYTES bytes of the flash from FLASH_OFFSET on
@@ -19,8 +23,8 @@
 `default_nettype none
 
 module shiftwork_bench #(
-    parameter WORD_BYTES = 4,
-    parameter LAYERS = 1,
+    parameter WORD_BYTES = 1,
+    parameter LAYERS = 1,  // 0 without trace ports
     parameter INPUT_BYTES = 1,
     parameter OUTPUT_BYTES = 1,
     parameter IMAGE_BYTES = 1,
@@ -30,6 +34,8 @@ module shiftwork_bench #(
     localparam RESET_CYCLES = 4;
     localparam CLOCK_NS = 10;
     localparam WAKE_CYCLES = 1500;  // of the flash: 30 us at 50 MHz
+    localparam LAYER_WORDS = 5;     // of layers.hex: BASE, REACH, ...
+    localparam BASE = 0, REACH = 1, PITCH = 2, CHANNELS = 3, BYTES = 4;
     localparam LINGER_CYCLES = 64;  // after the last byte, to catch what should not come any more
 
     // What a difference is, as in observation.py. 0 stands for none.
@@ -105,7 +111,18 @@ module shiftwork_bench #(
     assign loader_status = 0;
 `endif
 
+`ifndef SHIFTWORK_TRACE
+    assign trace_valid = 0;
+`endif
+
     shiftwork_core core (
+`ifdef SHIFTWORK_TRACE
+        .trace_valid(trace_valid),
+        .trace_layer(trace_layer),
+        .trace_offset(trace_offset),
+        .trace_data(trace_data),
+        .trace_mask(trace_mask),
+`endif
 `ifdef SHIFTWORK_FLASH
         .flash_cs_n(flash_cs_n),
         .flash_sck(flash_sck),
@@ -121,15 +138,10 @@ module shiftwork_bench #(
         .o_payload(o_payload),
         .o_valid(o_valid),
         .o_ready(o_ready),
-        .busy(busy),
-        .trace_valid(trace_valid),
-        .trace_layer(trace_layer),
-        .trace_offset(trace_offset),
-        .trace_data(trace_data),
-        .trace_mask(trace_mask)
+        .busy(busy)
     );
 
-    reg [31:0] layers [0:2*LAYERS-1];
+    reg [31:0] layers [0:LAYER_WORDS*LAYERS-1];
     reg [7:0] input_frame [0:INPUT_BYTES-1];
     reg [7:0] image [0:IMAGE_BYTES-1];
     reg [31:0] writer [0:IMAGE_BYTES-1];  // frame (from 1) in which the byte was last written
@@ -177,11 +189,17 @@ module shiftwork_bench #(
         end
     endtask
 
+    // A pass over some channels of an op's output leaves those of others alone.
+    function owns(input [31:0] in_layer, input [31:0] offset);
+        owns = offset < layers[LAYER_WORDS*in_layer+REACH]
+            && offset % layers[LAYER_WORDS*in_layer+PITCH] < layers[LAYER_WORDS*in_layer+CHANNELS];
+    endfunction
+
     // The conditions are written so that an unknown (X) of the core counts as a difference.
     task check_byte(input [31:0] offset, input [7:0] got);
         begin
-            if (frames_started != 0 && trace_layer < LAYERS && offset < layers[2*trace_layer+1]) begin
-                position = layers[2*trace_layer] + offset;
+            if (frames_started != 0 && trace_layer < LAYERS && owns(trace_layer, offset)) begin
+                position = layers[LAYER_WORDS*trace_layer+BASE] + offset;
                 if (writer[position] == frames_started)
                     report(WRITTEN_TWICE, trace_layer, offset, image[position], got);
                 else begin
@@ -202,10 +220,10 @@ module shiftwork_bench #(
 
     task check_all_written;
         for (layer = 0; layer < LAYERS; layer = layer + 1) begin
-            if (written[layer] != layers[2*layer+1])
-                for (lane = 0; lane < layers[2*layer+1]; lane = lane + 1) begin
-                    position = layers[2*layer] + lane;
-                    if (writer[position] != frames_started)
+            if (written[layer] != layers[LAYER_WORDS*layer+BYTES])
+                for (lane = 0; lane < layers[LAYER_WORDS*layer+REACH]; lane = lane + 1) begin
+                    position = layers[LAYER_WORDS*layer+BASE] + lane;
+                    if (owns(layer, lane) && writer[position] != frames_started)
                         report(NEVER_WRITTEN, layer, lane, image[position], 0);
                 end
             written[layer] = 0;

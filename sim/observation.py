@@ -64,7 +64,7 @@ class Job:
     @property
     def image_bytes(self) -> int:
         """Bytes of all layers' outputs of a frame."""
-        return sum(image.tensor.bytes for image in self.images)
+        return sum(image.bytes for image in self.images)
 
     @property
     def patience(self) -> int:
@@ -80,7 +80,8 @@ class Difference:
         kind: what it is.
         frame: number of the input, from 0.
         layer: the hardware's layer index; None if it is unknown.
-        offset: byte number in the layer's output, or in the output stream for ``UNSTABLE``.
+        offset: byte number from the first that the layer writes of its output, or in the output
+            stream for ``UNSTABLE``.
         expected, got: bytes as stored.
     """
 

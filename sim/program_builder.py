@@ -1,10 +1,10 @@
-"""Writes integer programs op by op, with random weights."""
+"""Writes integer programs op by op, with random weights or given ones."""
 
 from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.program import (
@@ -32,17 +32,25 @@ class ProgramBuilder:
     Parameters:
         name: the program's name.
         shape: ``(H, W, C)`` of the input, the tensor ``input``.
-        rng: where the weights come from.
+        rng: where weights, biases and shifts come from that are not given.
         signed: whether input bytes are -128..127 or 0..255.
         zero_point: of the input.
+        bounds: least and greatest value of the input, if that is less than its bytes can hold.
     """
 
     def __init__(
-        self, name: str, shape: Shape, rng: Generator, *, signed: bool = True, zero_point: int = 0
+        self,
+        name: str,
+        shape: Shape,
+        rng: Generator | None = None,
+        *,
+        signed: bool = True,
+        zero_point: int = 0,
+        bounds: Pair | None = None,
     ) -> None:
-        lo, hi = (-128, 127) if signed else (0, 255)
+        lo, hi = bounds or byte_range(signed=signed)
         self.name = name
-        self.rng = rng
+        self.rng = rng or np.random.default_rng(0)
         self.tensors = [
             Tensor(name="input", shape=shape, lo=lo, hi=hi, signed=signed, zero_point=zero_point)
         ]
@@ -68,21 +76,26 @@ class ProgramBuilder:
         dilation: Pair = (1, 1),
         unsigned: bool = False,
         bounds: Pair | None = None,
-        shift: int | None = None,
+        weights: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        shift: ArrayLike | None = None,
+        pad_value: int | None = None,
         accumulators: bool = False,
         groups: int = 1,
         name: str | None = None,
     ) -> "ProgramBuilder":
-        """A convolution with random weights.
+        """A convolution, with random weights and biases unless they are given.
 
-        ``bounds`` narrows the clip; ``shift`` is that of every channel, by default one that fills
-        the output's range, and differs from channel to channel.
+        ``bounds`` narrows the clip; ``shift`` is one number, or one a channel, by default such that
+        the output's range is filled, different from channel to channel. ``weights`` may have any
+        shape of the right size. ``pad_value`` is the input's zero point if it is not given.
         """
         source = self.last
         shape = output_shape(source.shape, channels, kernel, stride, padding, dilation)
-        weights = self._weights(channels, kernel, source.shape[2] // groups)
-        bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
-        lo, hi = bounds or ((0, 255) if unsigned else (-128, 127))
+        weights = self._weights(weights, (channels, *kernel, source.shape[2] // groups))
+        if bias is None:
+            bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
+        lo, hi = bounds or byte_range(signed=not unsigned)
         name = name or f"conv{len(self.ops)}"
         target = Tensor(name=name, shape=shape, lo=lo, hi=hi, signed=not unsigned)
         if accumulators:
@@ -92,14 +105,14 @@ class ProgramBuilder:
             input=source.name,
             output=target.name,
             weights=weights,
-            bias=bias,
-            shift=self._shifts(weights) if shift is None else np.full(channels, shift, np.int64),
+            bias=np.asarray(bias, np.int64),
+            shift=self._shifts(weights) if shift is None else _per_channel(shift, channels),
             lo=lo,
             hi=hi,
             stride=stride,
             padding=padding,
             dilation=dilation,
-            pad_value=source.zero_point,
+            pad_value=source.zero_point if pad_value is None else pad_value,
             accumulators=accumulators,
             groups=groups,
         )
@@ -111,21 +124,31 @@ class ProgramBuilder:
         *,
         stride: Pair = (1, 1),
         padding: Padding = (0, 0, 0, 0),
+        dilation: Pair = (1, 1),
         unsigned: bool = False,
         bounds: Pair | None = None,
-        shift: int | None = None,
+        weights: ArrayLike | None = None,
+        bias: ArrayLike | None = None,
+        shift: ArrayLike | None = None,
+        pad_value: int | None = None,
+        accumulators: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
-        """A depthwise convolution with random weights; arguments as of :meth:`conv`."""
+        """A depthwise convolution; arguments as of :meth:`conv`."""
         channels = self.last.shape[2]
         return self.conv(
             channels,
             kernel,
             stride=stride,
             padding=padding,
+            dilation=dilation,
             unsigned=unsigned,
             bounds=bounds,
+            weights=weights,
+            bias=bias,
             shift=shift,
+            pad_value=pad_value,
+            accumulators=accumulators,
             groups=channels,
             name=name or f"depthwise{len(self.ops)}",
         )
@@ -143,16 +166,17 @@ class ProgramBuilder:
             self.reshape((1, 1, self.last.size))
         return self.conv(channels, (1, 1), unsigned=unsigned, accumulators=accumulators, name=name)
 
-    def residual(self, tensor: str, shift: NDArray[np.int64] | None = None) -> "ProgramBuilder":
+    def residual(self, tensor: str, shift: ArrayLike | None = None) -> "ProgramBuilder":
         """Adds the earlier ``tensor`` to the accumulators of the last op, a convolution.
 
-        ``shift`` is one left shift a channel. By default the shifts differ from channel to channel,
-        0..9, and most leave the sum within reach of the output's range.
+        ``shift`` is the left shift, one number or one a channel. By default the shifts differ from
+        channel to channel, 0..9, and most leave the sum within reach of the output's range.
         """
         if shift is None:
             near = self._last_conv.shift + self.rng.integers(-6, 2, self.last.shape[2])
             shift = np.clip(near, 0, LARGEST_RESIDUAL_SHIFT)
-        return self._extend(Residual(input=tensor, shift=shift))
+        shifts = _per_channel(shift, self.last.shape[2])
+        return self._extend(Residual(input=tensor, shift=shifts))
 
     def shortcut(
         self,
@@ -162,19 +186,30 @@ class ProgramBuilder:
         stride: Pair = (1, 1),
         padding: Padding = (0, 0, 0, 0),
         dilation: Pair = (1, 1),
+        weights: ArrayLike | None = None,
+        pad_value: int | None = None,
     ) -> "ProgramBuilder":
-        """Adds a convolution of the earlier ``tensor`` to the accumulators of the last op."""
+        """Adds a convolution of the earlier ``tensor`` to the accumulators of the last op.
+
+        Arguments as of :meth:`conv`.
+        """
         source = self.tensor(tensor)
         return self._extend(
             Product(
                 input=tensor,
-                weights=self._weights(self.last.shape[2], kernel, source.shape[2]),
+                weights=self._weights(weights, (self.last.shape[2], *kernel, source.shape[2])),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
-                pad_value=source.zero_point,
+                pad_value=source.zero_point if pad_value is None else pad_value,
             )
         )
+
+    def shift(self, shift: ArrayLike) -> "ProgramBuilder":
+        """Replaces the right shift of the last op, a convolution: one number, or one a channel."""
+        op = self._last_conv
+        self.ops[-1] = replace(op, shift=_per_channel(shift, len(op.weights)))
+        return self
 
     def reshape(self, shape: Shape, *, name: str | None = None) -> "ProgramBuilder":
         """The same elements in another shape."""
@@ -210,17 +245,26 @@ class ProgramBuilder:
         padding: Padding = (0, 0, 0, 0),
         *,
         finer: int = 0,
+        shift: int | None = None,
+        unsigned: bool | None = None,
+        bounds: Pair | None = None,
+        pad_value: int | None = None,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A shift-only average over windows; what is left of 1/n goes into the gain.
 
         ``finer`` is how much less than ``ceil(log2(n))`` the shift is; large averages saturate.
+        ``shift`` states it instead. The output is as its input unless ``unsigned`` or ``bounds``
+        are given.
         """
         source, name = self.last, name or f"average_pool{len(self.ops)}"
         shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
         taps = kernel[0] * kernel[1]
         most = (taps - 1).bit_length()
-        shift = max(0, most - finer)
+        shift = max(0, most - finer) if shift is None else shift
+        signed = source.signed if unsigned is None else not unsigned
+        lo, hi = (source.lo, source.hi) if unsigned is None else byte_range(signed=signed)
+        lo, hi = bounds or (lo, hi)
         op = AveragePool(
             name=name,
             input=source.name,
@@ -229,22 +273,26 @@ class ProgramBuilder:
             stride=stride,
             padding=padding,
             shift=shift,
-            lo=source.lo,
-            hi=source.hi,
-            pad_value=source.zero_point,
+            lo=lo,
+            hi=hi,
+            pad_value=source.zero_point if pad_value is None else pad_value,
         )
         target = replace(
             source,
             name=name,
             shape=shape,
+            lo=lo,
+            hi=hi,
+            signed=signed,
+            zero_point=0,
             gain=source.gain * 2.0**most / taps,
             exponent=source.exponent + most - shift,
         )
         return self._append(op, target)
 
-    def build(self) -> Program:
-        """The program, verified; its output is the output of the last op."""
-        first, last = self.tensors[0], self.tensors[-1]
+    def build(self, output: str | None = None) -> Program:
+        """The program, verified; its output is the output of the last op, if none is named."""
+        first, last = self.tensors[0], self.tensor(output or self.tensors[-1].name)
         return Program(
             name=self.name,
             tensors=tuple(self.tensors),
@@ -273,14 +321,27 @@ class ProgramBuilder:
         self.last = target
         return self
 
-    def _weights(self, channels: int, kernel: Pair, inputs: int) -> NDArray[np.int8]:
-        return self.rng.integers(-128, 128, (channels, *kernel, inputs), dtype=np.int8)
+    def _weights(
+        self, given: ArrayLike | None, shape: tuple[int, int, int, int]
+    ) -> NDArray[np.int8]:
+        if given is not None:
+            return np.asarray(given, np.int8).reshape(shape)
+        return self.rng.integers(-128, 128, shape, dtype=np.int8)
 
     def _shifts(self, weights: NDArray[np.int8]) -> NDArray[np.int64]:
         typical = 40.0 * np.sqrt((weights[0].astype(np.float64) ** 2).sum())
         usual = max(1, round(np.log2(max(typical, 1.0) / 64.0)))
         steps = self.rng.integers(-1, 2, len(weights), dtype=np.int64)
         return np.maximum(usual + steps, 0)
+
+
+def byte_range(*, signed: bool) -> Pair:
+    """Least and greatest value of a byte."""
+    return (-128, 127) if signed else (0, 255)
+
+
+def _per_channel(shift: ArrayLike, channels: int) -> NDArray[np.int64]:
+    return np.array(np.broadcast_to(np.asarray(shift, np.int64), channels))
 
 
 def _accumulator_tensor(target: Tensor) -> Tensor:

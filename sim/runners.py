@@ -16,7 +16,7 @@ from cocotb_tools.runner import Icarus, Runner, Verilator
 
 from shiftwork.errors import ToolError
 from shiftwork.sim import verilator
-from shiftwork.sim.processes import run_logged
+from shiftwork.sim.processes import LONGEST_S, run_logged
 from shiftwork.sim.verilated_model import compile_model
 
 
@@ -72,7 +72,7 @@ class BenchRunner(Runner):
             log=Path(self.log_file),
             what=self.title,
             jobs=jobs,
-            time_limit=self.time_limit,
+            time_limit=LONGEST_S if self.time_limit is None else self.time_limit,
         )
 
 

@@ -6,7 +6,6 @@ the objects of Verilator's run-time library, which no design changes, are kept.
 """
 
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from shiftwork.quant.whole_file import whole_file
 from shiftwork.sim.verilator import Toolchain
 
 STANDARD = "-std=gnu++20"  # coroutines, for the bench's clock
@@ -36,7 +36,14 @@ RunCommands = Callable[[list[Command]], None]
 
 
 def compile_model(
-    folder: Path, program: str, toolchain: Toolchain, runtime: Path, run: RunCommands
+    folder: Path,
+    program: str,
+    toolchain: Toolchain,
+    runtime: Path,
+    run: RunCommands,
+    *,
+    optimization: str = HOT_OPTIMIZATION,
+    unit_bytes: int = UNIT_BYTES,
 ) -> None:
     """Compiles and links ``Vtop.json`` in ``folder`` to the executable ``program`` there.
 
@@ -46,16 +53,18 @@ def compile_model(
         toolchain: the compiler.
         runtime: where objects of the run-time library are kept, for all designs.
         run: runs commands in ``folder``, in parallel, and raises if one fails.
+        optimization: the compiler's option for what runs every cycle.
+        unit_bytes: of C++ that are compiled at once, about.
     """
     description = json.loads((folder / "Vtop.json").read_text())
     sources = description["sources"]
     prefix = [*toolchain.compiler, STANDARD, *_flags(description, toolchain.root)]
     commands = []
     objects = []
-    for optimization, groups in ((HOT_OPTIMIZATION, HOT), (COLD_OPTIMIZATION, COLD)):
+    for name, option, groups in (("hot", optimization, HOT), ("cold", COLD_OPTIMIZATION, COLD)):
         files = [Path(name) for group in groups for name in sources.get(group, ())]
-        for unit in _write_units(folder, optimization[1:], files):
-            commands.append([*prefix, optimization, "-c", f"{unit}.cpp", "-o", f"{unit}.o"])
+        for unit in _write_units(folder, name, files, unit_bytes):
+            commands.append([*prefix, option, "-c", f"{unit}.cpp", "-o", f"{unit}.o"])
             objects.append(f"{unit}.o")
     library = [Path(name) for name in sources["global"]]
     missing = [path for path in library if not (runtime / f"{path.stem}.o").exists()]
@@ -64,7 +73,9 @@ def compile_model(
     run(commands)
     keep_objects([folder / f"{path.stem}.o" for path in missing], runtime)
     objects += [str(runtime / f"{path.stem}.o") for path in library]
-    options = [word for text in description["options"]["ldflags"] for word in shlex.split(text)]
+    options = [
+        word for text in description["options"].get("ldflags", ()) for word in shlex.split(text)
+    ]
     options += PLATFORM_FLAGS.get(sys.platform, ())
     run([[*toolchain.compiler, *objects, "-pthread", *options, "-o", program]])
 
@@ -73,9 +84,8 @@ def keep_objects(objects: Iterable[Path], folder: Path) -> None:
     """Copies objects into ``folder``, each complete or not at all."""
     folder.mkdir(exist_ok=True)
     for path in objects:
-        partial = folder / f"{path.name}.{os.getpid()}.partial"
-        shutil.copyfile(path, partial)
-        partial.replace(folder / path.name)
+        with path.open("rb") as source, whole_file(folder / path.name) as copy:
+            shutil.copyfileobj(source, copy)
 
 
 def _flags(description: dict[str, Any], root: Path) -> list[str]:
@@ -97,20 +107,20 @@ def _flags(description: dict[str, Any], root: Path) -> list[str]:
     ]
 
 
-def _write_units(folder: Path, name: str, files: Sequence[Path]) -> Iterator[str]:
+def _write_units(folder: Path, name: str, files: Sequence[Path], unit_bytes: int) -> Iterator[str]:
     """Writes C++ files that include ``files``, a few each; yields their names."""
-    for number, unit in enumerate(_packed(files)):
+    for number, unit in enumerate(_packed(files, unit_bytes)):
         lines = ["#define VL_INCLUDE_OPT include", *(f'#include "{path}"' for path in unit)]
         (folder / f"{name}_{number}.cpp").write_text("\n".join(lines) + "\n")
         yield f"{name}_{number}"
 
 
-def _packed(files: Sequence[Path]) -> list[list[Path]]:
-    """``files`` in their order, in parts of about ``UNIT_BYTES``."""
+def _packed(files: Sequence[Path], unit_bytes: int) -> list[list[Path]]:
+    """``files`` in their order, in parts of about ``unit_bytes``."""
     parts: list[list[Path]] = []
-    size = UNIT_BYTES
+    size = unit_bytes
     for path in files:
-        if size >= UNIT_BYTES:
+        if size >= unit_bytes:
             parts.append([])
             size = 0
         parts[-1].append(path)

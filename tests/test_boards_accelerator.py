@@ -97,8 +97,8 @@ def test_an_unknown_board() -> None:
 
 @pytest.mark.parametrize("size", [{}, {"rows": 1, "columns": 10}])
 def test_a_network_that_does_not_fit(size: dict[str, int]) -> None:
-    large = ProgramBuilder("large", (1, 1, 2000), np.random.default_rng(0)).dense(20).build()
-    with pytest.raises(CapacityError, match="the weights do not fit iCEBreaker"):
+    large = ProgramBuilder("large", (1, 1, 20000), np.random.default_rng(0)).dense(20).build()
+    with pytest.raises(CapacityError, match="do not fit iCEBreaker"):
         Accelerator(large, board="icebreaker", **size)
 
 
@@ -301,6 +301,23 @@ def test_the_manifest_of_weights_from_a_flash() -> None:
             "bytes_of_a_column": 2 * 9 * 16,
         }
     assert top["weights"] is None
+
+
+def test_the_manifest_of_a_layer_in_passes() -> None:
+    """Ten groups of 700 bytes in a column: block RAM holds those of some."""
+    builder = ProgramBuilder("split", (1, 1, 700), np.random.default_rng(0)).dense(80).dense(5)
+    made = Accelerator(builder.build(), board="icebreaker", rows=1, columns=8)
+    manifest, schedule = made.manifest(), made.schedule
+    assert "of one layer or of some of its channel groups, which" in manifest["memory"]["reason"]
+    first, second = manifest["layers"]
+    passes = len(schedule.layers) - 1
+    assert (first["passes"], second["passes"]) == (passes, 1)
+    assert passes > 1
+    assert (first["index"], second["index"]) == (0, passes)
+    assert first["weights"]["bytes_of_a_column"] == 10 * 700
+    assert second["weights"]["address"] == first["weights"]["address"] + 10 * 700 * 8
+    assert first["macs"] == 700 * 80
+    assert first["cycles"] + second["cycles"] == manifest["cycles"] == schedule.cycles
 
 
 def test_the_ports_to_a_flash() -> None:

@@ -3,7 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shiftwork.boards.binding import MAX_WORD_BYTES, further_bindings, shapes_for
+from shiftwork.boards.binding import (
+    MAX_WORD_BYTES,
+    further_bindings,
+    shapes_for,
+    split_bindings,
+)
 from shiftwork.boards.board import Board
 from shiftwork.boards.registry import BOARDS, find
 from shiftwork.errors import CapacityError
@@ -109,6 +114,42 @@ def test_a_column_holds_the_largest_layer_in_whole_block_rams(
         ProgramBuilder("net", (1, 1, features), np.random.default_rng(0)).dense(8).dense(3).build()
     )
     assert {size for _, size in further(ICE, program)} == {0, column_bytes}
+
+
+def split(board: Board | None, program: Program, columns: int) -> list[tuple[int, int]]:
+    """Buffers of the input and bytes of a column of the bindings with several passes."""
+    shape = shapes(board, program, 1, columns)[-1]
+    return [
+        (other.input_buffers, other.column_bytes)
+        for other in split_bindings(board, Outline(program, shape))
+    ]
+
+
+def dense_layer(features: int, channels: int) -> Program:
+    rng = np.random.default_rng(0)
+    return ProgramBuilder("net", (1, 1, features), rng).dense(channels).build()
+
+
+def test_columns_of_fewer_channel_groups_are_no_larger_than_their_passes() -> None:
+    """Eight groups of 600 bytes are 10 block RAMs; 6 hold five, of which a pass takes but four."""
+    program = dense_layer(600, 32)
+    assert split(ICE, program, 4) == [(2, 2560), (1, 2560), (2, 2048), (1, 2048)] + [
+        (buffers, size) for size in (1536, 1024) for buffers in (2, 1)
+    ]
+
+
+def test_the_smallest_columns_hold_a_channel_group_whether_they_fit_or_not() -> None:
+    assert split(ICE, dense_layer(2000, 32), 16) == [(2, 2048), (1, 2048)]
+
+
+def test_a_layer_of_one_channel_group_has_no_passes() -> None:
+    assert split(ICE, dense_layer(2000, 16), 16) == []
+
+
+def test_passes_do_not_help_where_all_weights_are_too_many() -> None:
+    assert split(ICE, dense_layer(2000, 64), 4) != []
+    assert split(ICE, dense_layer(2000, 66), 4) == []
+    assert split(ULX, dense_layer(2000, 64), 4) == split(None, dense_layer(2000, 64), 4) == []
 
 
 def test_as_many_banks_as_the_board_has_single_port_rams() -> None:

@@ -8,7 +8,14 @@ import pytest
 from shiftwork.boards import accelerator, yowasp
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import BoardError
-from shiftwork.boards.synthesis import FLASH_PORTS, HEADROOM, PORTS, synthesize, top_text
+from shiftwork.boards.synthesis import (
+    FLASH_PORTS,
+    HEADROOM,
+    MOST_SEEDS,
+    PORTS,
+    synthesize,
+    top_text,
+)
 from shiftwork.errors import CapacityError, OutputError, TimingError, ToolError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load
@@ -236,7 +243,7 @@ def test_starts_until_the_clock_is_met(use, tmp_path):
 
 
 def test_a_missed_clock(use, tmp_path):
-    use(Tools(fmax=(30.0, 29.0, 28.0, 27.0)))
+    use(Tools(fmax=(30.0, *range(29, 29 - MOST_SEEDS, -1))))
     with pytest.raises(TimingError) as caught:
         synthesize(Accelerator(), board="icebreaker", folder=tmp_path)
     assert str(caught.value) == (

@@ -81,12 +81,14 @@ def test_failure_names_the_error_and_the_log(tool, tmp_path):
     with pytest.raises(ToolError) as caught:
         run(tmp_path)
     log = tmp_path / "tool.log"
-    assert str(caught.value) == f"tool failed: ERROR: no room; its output is in {log}"
+    assert str(caught.value) == (
+        f"tool failed with status 3: ERROR: no room; its output is in {log}"
+    )
 
 
 def test_silent_failure(tool, tmp_path):
     tool("exit 1")
-    with pytest.raises(ToolError, match="tool failed: no output"):
+    with pytest.raises(ToolError, match="tool failed with status 1: no output; its output is in "):
         run(tmp_path)
 
 

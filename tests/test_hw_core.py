@@ -15,7 +15,7 @@ from numpy.random import Generator
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.core import Core
-from shiftwork.hw.schedule import Schedule, make_schedule
+from shiftwork.hw.schedule import Outline, Schedule, make_schedule
 from shiftwork.quant.program import Program
 from shiftwork.sim import amaranth_engine, golden
 from shiftwork.sim.amaranth_engine import Checker, Driver
@@ -35,6 +35,8 @@ from shiftwork.sim.observation import Job
 FRAMES = 2
 FAST_SEEDS = 20
 ALL_SEEDS = 300
+FAST_SPLITS = 6
+ALL_SPLITS = 120
 COLUMN_BYTES = 512
 MOST_CYCLES = 600
 """Of a random network in the fast tests: about a second of simulation."""
@@ -264,16 +266,67 @@ def test_a_frame_streams_in_while_its_buffer_is_free(input_buffers: int, stalls:
 @pytest.mark.parametrize("columns", [3, 10])
 @pytest.mark.parametrize("single_port", [False, True])
 def test_weights_that_are_copied_layer_by_layer(columns: int, single_port: bool) -> None:
-    """Columns as deep as the largest layer needs, in one block and in three."""
+    """Columns as deep as the largest layer needs, in one block and in three; then one pass more."""
     program = depthwise_chain()
     shape = ArrayShape(rows=2, columns=columns, single_port=single_port)
-    needed = max(
-        layer.groups * sum(walk.weight_bytes for walk in layer.walks)
-        for layer in make_schedule(program, shape).layers
-    )
-    check(program, replace(shape, column_bytes=needed))
-    with pytest.raises(CapacityError, match=f"has {needed} bytes of weights for each of"):
-        make_schedule(program, replace(shape, column_bytes=needed - 1))
+    outline = Outline(program, shape)
+    whole, group = outline.column_need, outline.group_need
+    layers = len(make_schedule(program, replace(shape, column_bytes=whole)).layers)
+    check(program, replace(shape, column_bytes=whole))
+    with pytest.raises(CapacityError, match=f"has {group} bytes of weights for a single channel"):
+        make_schedule(program, replace(shape, column_bytes=group - 1))
+    if group < whole:
+        split = replace(shape, column_bytes=whole - 1)
+        assert len(make_schedule(program, split).layers) == layers + 1
+        check(program, split)
+
+
+def split_case(seed: int, most_cycles: int) -> tuple[Program, ArrayShape]:
+    """A random network with layers of several passes on a random shape."""
+    rng = np.random.default_rng(seed)
+    while True:
+        program, shape = random_program(rng, size=7), replace(random_shape(rng), column_bytes=0)
+        with suppress(CapacityError):
+            outline = Outline(program, shape)
+            if outline.group_need < outline.column_need:
+                size = int(rng.integers(outline.group_need, outline.column_need))
+                shape = replace(shape, column_bytes=size)
+                if make_schedule(program, shape).cycles <= most_cycles:
+                    return program, shape
+
+
+@pytest.mark.parametrize("seed", range(FAST_SPLITS))
+def test_random_networks_in_several_passes(seed: int) -> None:
+    check(*split_case(seed, MOST_CYCLES), seed=seed)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(FAST_SPLITS, ALL_SPLITS))
+def test_more_random_networks_in_several_passes(seed: int) -> None:
+    check(*split_case(seed, 5 * MOST_CYCLES), seed=seed)
+
+
+SPLIT_CASES = {
+    "accumulators": lambda: builder(3, 2, 2).conv(7, (2, 2), accumulators=True),
+    "depthwise with all terms": CASES["depthwise with all terms"],
+    "depthwise accumulators": CASES["depthwise accumulators"],
+    "an average": lambda: builder(4, 5, 7).average_pool((2, 3), (1, 2), (1, 0, 1, 1)),
+    "a shortcut and a residual": lambda: (
+        builder(3, 4, 7).conv(7, (3, 3), padding=(1, 1, 1, 1)).shortcut("input").residual("input")
+    ),
+}
+
+
+@pytest.mark.parametrize("input_buffers", [1, 2])
+@pytest.mark.parametrize("name", SPLIT_CASES)
+def test_a_pass_for_every_channel_group(name: str, input_buffers: int) -> None:
+    """Columns as small as can be; the frame after the first waits until the last pass is done."""
+    program = SPLIT_CASES[name]().build()
+    shape = ArrayShape(rows=2, columns=2, input_buffers=input_buffers)
+    shape = replace(shape, column_bytes=Outline(program, shape).group_need)
+    schedule = make_schedule(program, shape)
+    assert schedule.split
+    check(program, shape, frames=3, stalls=0.0)
 
 
 def depthwise_chain() -> Program:

@@ -109,7 +109,13 @@ def test_samples_that_are_none(x, message):
         (np.array([0.5, 1, 2]), "must hold class numbers, whole numbers from 0, not float64"),
         (np.array([0, np.nan, 2]), "must hold class numbers"),
         (np.array(["a", "b", "c"]), "must hold class numbers, whole numbers from 0, not <U1"),
-        (np.array([0, -1, 2]), "must hold class numbers from 0, not -1"),
+        (np.array([0, -1, 2]), "must hold class numbers from 0 to 2147483647, not -1"),
+        (np.array([0, np.inf, 2]), "must hold class numbers from 0 to 2147483647, not inf"),
+        (
+            np.array([0, np.inf, 2], np.float16),
+            "must hold class numbers from 0 to 2147483647, not i",
+        ),
+        (np.array([0, 1 << 63, 2], np.uint64), "must hold class numbers from 0 to 2147483647, not"),
     ],
 )
 def test_labels_that_are_none(tmp_path, y, message):

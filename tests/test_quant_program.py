@@ -19,6 +19,7 @@ from shiftwork.quant.program import (
 )
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs, random_program, small_cnn
+from shiftwork.sim.program_builder import ProgramBuilder
 
 
 def changed_op(program, index, **changes):
@@ -475,3 +476,23 @@ def test_a_residual_of_another_shape_is_refused():
     bad = replace(last, terms=(Residual(input="d", shift=np.zeros(4, np.int64)),))
     with pytest.raises(ProgramError, match=r"op 'sum' makes the shape \(6, 6, 4\), not"):
         replace(program, ops=(*program.ops[:2], bad))
+
+
+def test_the_input_in_another_shape_is_no_output():
+    builder = ProgramBuilder("net", (1, 2, 2)).conv(3, (1, 1)).at("input").reshape((1, 1, 4))
+    message = "no layer that computes anything: its output 'reshape1' is its input 'input' in"
+    with pytest.raises(ProgramError, match=message):
+        builder.build()
+
+
+def test_what_shares_the_output_s_bytes_is_read_by_no_op():
+    """The output has two buffers; an op that reads it would have to know which one is in use."""
+    builder = ProgramBuilder("net", (1, 2, 2)).conv(3, (1, 1), name="map").conv(2, (1, 1))
+    message = "op 'conv1' reads 'map', which is the program's output 'flat' in another shape"
+    with pytest.raises(ProgramError, match=message):
+        builder.at("map").reshape((1, 1, 6), name="flat").build()
+
+
+def test_an_output_may_be_reshaped_more_than_once():
+    builder = ProgramBuilder("net", (1, 2, 2)).conv(3, (1, 1)).reshape((1, 1, 6)).reshape((6, 1, 1))
+    assert builder.build().tensor("reshape2").shape == (6, 1, 1)

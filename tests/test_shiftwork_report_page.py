@@ -94,7 +94,8 @@ def page():
             "agreement": 99.5,
             "layers": [layer | {"accumulator_bits": 17}],
         },
-        simulation={"engine": "verilator", "inputs": 20, "mismatches": 0},
+        simulation={"engine": "verilator", "inputs": 20, "layers_compared": 1, "mismatches": 0},
+        verification=None,
         report=report,
         command="shiftwork build digits.onnx -o out",
     )
@@ -115,6 +116,17 @@ def test_says_what_matters(page):
     assert "Softmax at the end is left to the host" in text
     assert "shiftwork build digits.onnx -o out" in text
     assert "from 4 x 4 x 2 inputs to 4 x 4 x 3 outputs" in text
+
+
+def test_says_what_the_netlist_showed(page):
+    text = " ".join("".join(read(page).text).split())
+    assert "placed and routed" not in text
+    found = {"engine": "netlist", "inputs": 10, "layers_compared": 0, "mismatches": 0}
+    text = " ".join("".join(read(dataclasses.replace(page, verification=found)).text).split())
+    assert (
+        "10 samples were simulated with the netlist that was placed and routed: every value of "
+        "the output was equal to the reference."
+    ) in text
 
 
 def test_is_self_contained(page):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,7 +101,9 @@ def standin_job(frames: int = 3, stall_probability: float = 0.3) -> Job:
     )
     return Job(
         program=program,
-        images=layer_images(program, [SimpleNamespace(name="invert", output="y")]),
+        images=layer_images(
+            program, [SimpleNamespace(name="invert", output="y", first_channel=0, channels=SIZE)]
+        ),
         q=np.random.default_rng(1).integers(-128, 128, (frames, *shape), dtype=np.int32),
         cycles=CYCLES,
         seed=1,
@@ -140,6 +143,22 @@ def test_a_fault_is_found(fault: str, kind: Kind, offset: int | None) -> None:
     assert seen.mismatches > 0
     assert seen.first.kind is kind
     assert offset in (None, seen.first.offset)
+
+
+def test_a_pass_writes_its_own_channels_and_all_of_them() -> None:
+    """The stand-in writes all channels as its first layer: it is taken for a pass over three."""
+    job = standin_job(frames=2)
+    parts = [
+        SimpleNamespace(name="invert", output="y", first_channel=first, channels=count)
+        for first, count in ((0, SIZE - 1), (SIZE - 1, 1))
+    ]
+    job = replace(job, images=layer_images(job.program, parts))
+    seen = amaranth_engine.run(StandinCore(), job)
+    assert seen.layer_mismatches == (2, 2)
+    assert seen.first is not None
+    assert (seen.first.kind, seen.first.offset) == (Kind.OUTSIDE, SIZE - 1)
+    result = judge("amaranth", job, seen, build_seconds=0.0)
+    assert result.layers_compared == 1
 
 
 def test_a_wrong_cycle_count_is_measured() -> None:

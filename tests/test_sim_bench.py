@@ -106,12 +106,14 @@ def standin_program() -> Program:
     )
 
 
-def standin_job(*, frames: int = FRAMES, seed: int = 3, stall_probability: float = 0.25) -> Job:
-    """Random frames for the stand-in."""
+def standin_job(
+    *, frames: int = FRAMES, seed: int = 3, stall_probability: float = 0.25, sums: int = 3
+) -> Job:
+    """Random frames for the stand-in, whose second layer should write so many channels."""
     program = standin_program()
     layers = [
-        SimpleNamespace(name="pixels", output="y"),
-        SimpleNamespace(name="sums", output="acc"),
+        SimpleNamespace(name="pixels", output="y", first_channel=0, channels=1),
+        SimpleNamespace(name="sums", output="acc", first_channel=0, channels=sums),
     ]
     return Job(
         program=program,
@@ -181,6 +183,13 @@ def test_a_fault_is_found_and_named(run: Run, fault: Fault) -> None:
     assert fault.text in result.text
     assert (first["layer"], first["index"]) == (fault.layer, fault.index)
     assert result.mismatches >= fault.mismatches
+
+
+def test_a_pass_that_writes_a_channel_of_another_is_found(run: Run) -> None:
+    """The stand-in writes all four bytes of the third accumulator."""
+    result = run(sums=2)
+    assert result.mismatches == 4 * FRAMES
+    assert "byte 2 of layer sums, which is outside of its output" in result.text
 
 
 def test_a_wrong_value_is_shown_in_its_true_domain(run: Run) -> None:

@@ -1,4 +1,6 @@
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,7 +71,9 @@ def inverter_job() -> Job:
     )
     return Job(
         program=program,
-        images=layer_images(program, [SimpleNamespace(name="invert", output="y")]),
+        images=layer_images(
+            program, [SimpleNamespace(name="invert", output="y", first_channel=0, channels=1)]
+        ),
         q=np.arange(-8, 8, dtype=np.int32).reshape(16, *shape),
         cycles=1,
         seed=0,
@@ -107,6 +111,24 @@ def test_a_run_reports_what_it_saw(tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen.output.astype(np.uint8).view(np.int8), ~job.q.ravel())
 
 
+def without_trace(verilog: str) -> str:
+    return re.sub(r",?[^;,]*?trace_\w+( = [^;]*;)?", "", verilog)
+
+
+@needs_icarus
+@pytest.mark.parametrize(("payload", "wrong"), [("~value", 0), ("~value ^ value[3]", 8)])
+def test_a_design_without_trace_ports(tmp_path: Path, payload: str, wrong: int) -> None:
+    job = replace(inverter_job(), images=())
+    text = without_trace(INVERTER).replace("o_payload = ~value", f"o_payload = {payload}")
+    assert "trace" not in text
+    simulator = cocotb_runner.build("icarus", text, job, folder=tmp_path)
+    seen = cocotb_runner.run(simulator, job)
+    assert (seen.mismatches, seen.layer_mismatches, seen.hung) == (0, (), False)
+    assert (seen.cycles_min, seen.cycles_max) == (1, 1)
+    output = seen.output.astype(np.uint8).view(np.int8)
+    assert int((output != ~job.q.ravel()).sum()) == wrong
+
+
 @needs_icarus
 @pytest.mark.parametrize(("suffix", "start"), [(".vcd", b"$date"), (".fst", b"\0")])
 def test_icarus_writes_waves(tmp_path: Path, suffix: str, start: bytes) -> None:
@@ -130,10 +152,12 @@ def test_verilator_writes_waves(tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ["verilator", pytest.param("icarus", marks=needs_icarus)])
 def test_verilog_that_does_not_compile(tmp_path: Path, engine: str) -> None:
     broken = INVERTER.replace("reg [1:0] state;", "")
-    with pytest.raises(ToolError, match=r"failed with status \d+: .*state.*; log: ") as caught:
+    with pytest.raises(
+        ToolError, match=r"failed with status \d+: .*state.*; its output is in "
+    ) as caught:
         cocotb_runner.build(engine, broken, inverter_job(), folder=tmp_path)
     (log,) = tmp_path.iterdir()
-    assert str(caught.value).endswith(f"log: {log}")
+    assert str(caught.value).endswith(f"its output is in {log}")
 
 
 def test_a_module_without_trace(tmp_path: Path) -> None:
@@ -161,7 +185,7 @@ def test_a_simulator_that_ends_without_a_result(
     job = inverter_job()
     simulator = cocotb_runner.build("icarus", INVERTER, job, folder=tmp_path)
     monkeypatch.setattr("shiftwork.sim.runners.run_logged", lambda *_, **__: None)
-    with pytest.raises(ToolError, match="Icarus Verilog ended without a result; log: "):
+    with pytest.raises(ToolError, match="Icarus Verilog ended without a result; its output is in "):
         cocotb_runner.run(simulator, job)
 
 

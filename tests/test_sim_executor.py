@@ -48,6 +48,7 @@ def test_every_engine_agrees_with_golden(engine: Any) -> None:
     assert result.passed, result.text
     assert (result.engine, result.inputs) == (engine, 3)
     assert (result.mismatches, result.first_mismatch) == (0, None)
+    assert result.layers_compared == (0 if engine == "golden" else 2)
     np.testing.assert_array_equal(result, golden.predict(dense_net(), x[:3]))
     assert result.cycles_predicted == accelerator().schedule.cycles
     measured = None if engine == "golden" else result.cycles_predicted
@@ -105,7 +106,16 @@ def test_hardware_with_another_weight_is_caught_in_its_layer(engine: Any) -> Non
 
 def job(**changes: Any) -> Job:
     program = changes.pop("program", small_cnn())
-    layers = [op for op in program.ops if type(op).__name__ != "Reshape"]
+    layers = [
+        SimpleNamespace(
+            name=op.name,
+            output=op.output,
+            first_channel=0,
+            channels=program.tensor(op.output).shape[2],
+        )
+        for op in program.ops
+        if type(op).__name__ != "Reshape"
+    ]
     settings: dict[str, Any] = {
         "program": program,
         "images": layer_images(program, layers),
@@ -148,6 +158,14 @@ def test_a_faultless_observation() -> None:
     assert result.passed
     assert result.text == "2 inputs, every byte of every layer as expected"
     assert result.cycles_per_second == 500
+
+
+def test_a_faultless_observation_without_layers() -> None:
+    run = job(images=())
+    result = judged(run, layer_mismatches=())
+    assert result.passed
+    assert result.layers_compared == 0
+    assert result.text == "2 inputs, every byte of the output as expected; no layer was visible"
 
 
 DIFFERENCES = {
@@ -254,7 +272,7 @@ def test_a_hang_says_how_far_it_came() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"engine": "vcs"}, "must be one of golden, amaranth, verilator, icarus, not 'vcs'"),
+        ({"engine": "vcs"}, "golden, amaranth, verilator, icarus, netlist, not 'vcs'"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"seed": -1}, "seed must be at least 0, not -1"),
         ({"stall_probability": 1.0}, "stall_probability must be in 0..1, below 1, not 1.0"),
@@ -277,6 +295,7 @@ def test_nothing_to_simulate() -> None:
         ("golden", "the engine 'golden' has no waves; use verilator, icarus or amaranth"),
         ("verilator", "the engine 'verilator' writes waves as .vcd, not as "),
         ("icarus", "the engine 'icarus' writes waves as .fst or .vcd, not as "),
+        ("netlist", "the engine 'netlist' writes waves as .vcd, not as "),
     ],
 )
 def test_waves_of_another_format(tmp_path: Path, engine: Any, text: str) -> None:

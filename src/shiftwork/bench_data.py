@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import DataError
-from shiftwork.quant.calibration import DAMAGED
+from shiftwork.quant.array_file import ArrayFileError, read_arrays
+from shiftwork.quant.calibration import MAX_BYTES
 
 KWS_CALIBRATION = 100
 VWW_CALIBRATION = 300
@@ -127,9 +128,9 @@ def _interpolation(before: int, after: int) -> NDArray[np.float32]:
 
 def _read(path: Path, *names: str) -> dict[str, NDArray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
+        arrays = read_arrays(path, limit=MAX_BYTES, single="x")
+        return {name: arrays[name] for name in names}
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except DAMAGED as error:
+    except (ArrayFileError, OSError, KeyError) as error:
         raise DataError(f"{path} must hold the arrays {', '.join(names)} ({error})") from error

@@ -183,6 +183,7 @@ ROWS = (
 FPGACONVNET = "MLPerf Tiny v1.1, closed division, submission of fpgaConvNet"
 PLUMERAI = "MLPerf Tiny v1.1, closed division, submission of Plumerai"
 CFU_PLAYGROUND = "CFU Playground, arXiv:2201.01863"
+LUFFCA = "www.luffca.com/2022/05/cfu-playground-part2, updated 8/21/2022"
 ZYNQ_7010, ZYNQ_7020 = "Zynq 7010 (ZyBo)", "Zynq 7020 (ZedBoard)"
 CORTEX_M4 = "Cortex-M4 (STM32L4R5)"
 
@@ -223,5 +224,13 @@ PUBLISHED = (
         cycles=25.0,
         clock_mhz=12.0,
         source=CFU_PLAYGROUND,
+    ),
+    Published(
+        network="kws",
+        tool="CFU Playground, multimodel_accel",
+        device="Artix-7 35T (Arty), soft CPU with an accelerator",
+        cycles=9.8,
+        clock_mhz=100.0,
+        source=LUFFCA,
     ),
 )

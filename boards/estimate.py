@@ -1,0 +1,98 @@
+"""What a design takes and how fast it is on a board, estimated before synthesis.
+
+Block RAMs, multipliers and single-port RAMs are exact. Lookup tables, flip-flops and clock are
+sums of the terms of ``estimate_terms.py`` times the fitted coefficients of
+``estimate_coefficients.py``. ``docs/estimates.md`` has their errors against place and route.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shiftwork.boards import resources
+from shiftwork.boards.board import Board
+from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
+from shiftwork.boards.estimate_terms import Terms, area_terms, clock_terms
+from shiftwork.hw.config import ArrayConfig
+
+NS_PER_US = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coefficients:
+    """Of one family.
+
+    Attributes:
+        lut, ff: for each block, of each term.
+        period_ns: of each term of the clock's period.
+    """
+
+    lut: Mapping[str, Mapping[str, float]]
+    ff: Mapping[str, Mapping[str, float]]
+    period_ns: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A design before synthesis.
+
+    Attributes:
+        lut: logic cells as nextpnr packs them on iCE40, lookup tables on ECP5.
+        ff: flip-flops.
+        bram, dsp, spram: block RAMs, multiplier blocks and single-port RAMs; exact if the ROMs'
+            contents are known.
+        fmax_mhz: greatest clock frequency.
+        blocks: lookup tables of each block.
+    """
+
+    lut: int
+    ff: int
+    bram: int
+    dsp: int
+    spram: int
+    fmax_mhz: float
+    blocks: dict[str, int]
+
+    def latency_us(self, cycles: int) -> float:
+        """Microseconds of so many cycles at ``fmax_mhz``."""
+        return cycles / self.fmax_mhz
+
+
+def estimate(
+    config: ArrayConfig,
+    board: Board,
+    *,
+    contents: resources.Contents | None = None,
+    coefficients: Coefficients | None = None,
+) -> Estimate:
+    """The estimate of a design; it takes well under a millisecond.
+
+    Args:
+        config: of the design.
+        board: where it is to run.
+        contents: of the ROMs; without them the block RAMs may be a little too many.
+        coefficients: other than the published ones of the board's family.
+    """
+    chosen = coefficients or Coefficients(**COEFFICIENTS[board.family])
+    terms = area_terms(config, board)
+    blocks = {name: _sum(part, chosen.lut.get(name, {})) for name, part in terms.items()}
+    lut = sum(blocks.values())
+    ff = sum(_sum(part, chosen.ff.get(name, {})) for name, part in terms.items())
+    period_ns = _sum(clock_terms(config, board, lut=lut), chosen.period_ns)
+    return Estimate(
+        lut=round(lut),
+        ff=round(ff),
+        bram=resources.block_rams(config, board, contents),
+        dsp=resources.multipliers(config, board),
+        spram=resources.single_port_rams(config, board),
+        fmax_mhz=NS_PER_US / period_ns,
+        blocks={name: round(value) for name, value in blocks.items()},
+    )
+
+
+def least_lut(estimated: Estimate, board: Board) -> int:
+    """What the design takes at least, if the estimate errs as much as it ever did in the docs."""
+    return int(estimated.lut / (1 + WORST_LUT_ERROR[board.family]))
+
+
+def _sum(terms: Terms, coefficients: Mapping[str, float]) -> float:
+    return sum(coefficients.get(name, 0.0) * value for name, value in terms.items())

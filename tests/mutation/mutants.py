@@ -1,0 +1,1168 @@
+"""The defects that the tests have to notice."""
+
+from mutation_check import Mutant
+
+CORNERS = "tests/test_hw_core.py::test_corner"
+BOTH_PORTS = "tests/test_hw_core.py::test_a_layer_of_each_kind"
+STREAMS = "tests/test_hw_core.py::test_a_frame_streams_in_while_its_buffer_is_free"
+COPIED = "tests/test_hw_core.py::test_weights_that_are_copied_layer_by_layer"
+
+
+def _of(file: str, *rows: tuple[str, str, str, str], tests: str | tuple[str, ...]) -> list[Mutant]:
+    """The mutants of a file: name, what is wrong, old text, new text."""
+    tests = (tests,) if isinstance(tests, str) else tests
+    return [
+        Mutant(name=name, file=file, old=old, new=new, breaks=breaks, tests=tests)
+        for name, breaks, old, new in rows
+    ]
+
+
+MULTIPLIER = _of(
+    "hw/multiplier.py",
+    (
+        "unsigned weight",
+        "a negative weight counts as a large one",
+        "self.p[index].eq(a * b)",
+        "self.p[index].eq(a * b.as_unsigned())",
+    ),
+    (
+        "unregistered multiplier",
+        "the product comes a cycle early",
+        "m.d.sync += [a.eq(self.a[index]), b.eq(self.b[index]), ",
+        "m.d.comb += [a.eq(self.a[index]), b.eq(self.b[index])]\n        m.d.sync += [",
+    ),
+    (
+        "halves of a DSP",
+        "both products of an SB_MAC16 are its lower one",
+        "self.p[high].eq(product[16:])",
+        "self.p[high].eq(product[:16])",
+    ),
+    (
+        "sign of an ECP5 operand",
+        "the weight is not extended to the width of a MULT18X18D",
+        "            b.eq(self.b[index]),\n",
+        "            b.eq(self.b[index].as_unsigned()),\n",
+    ),
+    tests="tests/test_hw_multiplier.py",
+)
+
+PE = _of(
+    "hw/pe.py",
+    (
+        "accumulator goes on",
+        "the next dot product begins with the last product of this one",
+        "[accumulator.eq(0), drain",
+        "[accumulator.eq(self.product), drain",
+    ),
+    (
+        "last product lost",
+        "the drained sum lacks the last product",
+        "drain.eq(total)]",
+        "drain.eq(accumulator)]",
+    ),
+    (
+        "product subtracted",
+        "the sign of every product is swapped",
+        "accumulator + self.product",
+        "accumulator - self.product",
+    ),
+    (
+        "idle cycles count",
+        "products of cycles without a valid token are added",
+        "        with m.If(valid):\n            m.d.sync += accumulator",
+        "        with m.If(1):\n            m.d.sync += accumulator",
+    ),
+    (
+        "captured with every product",
+        "the drain is told of a sum that is not complete",
+        "self.captured.eq(last)",
+        "self.captured.eq(valid)",
+    ),
+    tests="tests/test_hw_pe.py",
+)
+
+ARRAY = _of(
+    "hw/array.py",
+    (
+        "address without skew",
+        "all columns read the weight of column 0's cycle",
+        "store.address.eq(addresses[c // shape.stage_columns])",
+        "store.address.eq(addresses[0])",
+    ),
+    (
+        "broadcast lane off by one",
+        "a depthwise column works on its neighbour's channel",
+        "shape.channel(column) % shape.word_bytes",
+        "(shape.channel(column) + 1) % shape.word_bytes",
+    ),
+    (
+        "drain chain's wrong end",
+        "the drain reads the last element of a chain first",
+        "chain[0].drain_o",
+        "chain[-1].drain_o",
+    ),
+    (
+        "weights skip a row",
+        "all rows below the first see the weight at the same time",
+        "zip(rows[-1], row, strict=True)",
+        "zip(rows[0], row, strict=True)",
+    ),
+    (
+        "captured by the first element",
+        "the drain begins before the last row and column are done",
+        "pes[-1][-1].captured",
+        "pes[0][0].captured",
+    ),
+    (
+        "broadcast without skew",
+        "all columns see the broadcast word of column 0's cycle",
+        "m.d.sync += word.eq(words[-1])",
+        "m.d.comb += word.eq(words[-1])",
+    ),
+    (
+        "copied byte of the first column",
+        "all columns of a block are written with the same weight",
+        "self.load_data.word_select(byte, 8)",
+        "self.load_data.word_select(0, 8)",
+    ),
+    (
+        "every block is written",
+        "the words of the first block go to all blocks of columns",
+        "self.load_enable[block]",
+        "self.load_enable[0]",
+    ),
+    tests="tests/test_hw_array.py",
+)
+
+REQUANTIZER = _of(
+    "hw/requantizer.py",
+    (
+        "low bound replaced by the high one",
+        "what is below the range becomes its upper end",
+        "Mux(low, self.lo,",
+        "Mux(low, self.hi,",
+    ),
+    (
+        "high bound off by one",
+        "hi + 1 is not clipped",
+        "shifted > self.hi",
+        "shifted > self.hi + 1",
+    ),
+    (
+        "clip of nine bits",
+        "the comparison with the upper bound looks at the low bits only",
+        "high.eq(shifted > self.hi)",
+        "high.eq(shifted[:9].as_signed() > self.hi)",
+    ),
+    (
+        "missing flip",
+        "unsigned results are stored with their top bit as it is",
+        "clipped[7] ^ self.flip",
+        "clipped[7]",
+    ),
+    (
+        "byte planes swapped",
+        "the bytes of an accumulator are taken in another order",
+        "word.word_select(self.plane, 8)",
+        "word.word_select(self.plane ^ 1, 8)",
+    ),
+    (
+        "logical shift",
+        "zeros are shifted into negative sums",
+        "(accumulator >> base) >> shift",
+        "(accumulator.as_unsigned() >> base) >> shift",
+    ),
+    (
+        "shift of one cycle before",
+        "a channel is shifted as its neighbour",
+        "(accumulator >> base) >> shift",
+        "(accumulator >> base) >> self.shift",
+    ),
+    (
+        "no bias",
+        "neither bias nor rounding constant is added",
+        "totals[-1] + self.bias",
+        "totals[-1]",
+    ),
+    tests="tests/test_hw_requantizer.py",
+) + _of(
+    "hw/requantizer.py",
+    (
+        "lost stall of the tags",
+        "the tags go on while the values wait",
+        "with m.If(enable):",
+        "with m.If(1):",
+    ),
+    tests="tests/test_hw_drain.py",
+)
+
+POOLING = _of(
+    "hw/pooling.py",
+    ("minimum", "the least byte of a window wins", "byte > value", "byte < value"),
+    (
+        "window without a beginning",
+        "the maximum of the window before goes on",
+        "self.token.first | (byte > value)",
+        "(byte > value)",
+    ),
+    (
+        "drain by one channel",
+        "the drain register moves by one channel, not by the lanes",
+        "drain[index + shape.lanes])",
+        "drain[index + 1])",
+    ),
+    (
+        "maximum without the base shift",
+        "the requantizer shifts the result to almost nothing",
+        "drain[lane] << self.config.shift_base",
+        "drain[lane]",
+    ),
+    tests="tests/test_hw_pooling.py",
+)
+
+ROM = _of(
+    "hw/rom.py",
+    ("stuck bit", "bit 0 of every word is 0", "init=contents,", "init=[w & ~1 for w in contents],"),
+    (
+        "RAM that does not stall",
+        "the block RAM reads on while the ROM is held",
+        "port.en.eq(self.enable)",
+        "port.en.eq(1)",
+    ),
+    (
+        "register that does not stall",
+        "the register goes on while the ROM is held",
+        "    with m.If(enable):\n        m.d.sync += late.eq(source)",
+        "    with m.If(1):\n        m.d.sync += late.eq(source)",
+    ),
+    (
+        "block selected too early",
+        "the block of the next address answers",
+        "for cycle in range(LATENCY):",
+        "for cycle in range(LATENCY - 1):",
+    ),
+    tests="tests/test_hw_rom.py",
+)
+
+WEIGHT_RAM = _of(
+    "hw/weight_ram.py",
+    (
+        "neighbouring weight written",
+        "the lowest bit of the address is inverted",
+        "write.addr.eq(self.write_address)",
+        "write.addr.eq(self.write_address ^ 1)",
+    ),
+    (
+        "always written",
+        "a byte is written in every cycle",
+        "write.en.eq(self.write_enable)",
+        "write.en.eq(1)",
+    ),
+    tests="tests/test_hw_weight_ram.py",
+)
+
+LOOP_COUNTER = _of(
+    "hw/loop_counter.py",
+    ("one iteration too many", "the last iteration is seen late", "left == 1", "left == 0"),
+    (
+        "start that does not reset",
+        "a loop that is started anew goes on with the old count",
+        "Mux(self.start | last, self.limit",
+        "Mux(last, self.limit",
+    ),
+    (
+        "single iteration unnoticed",
+        "a loop of one iteration is begun as a longer one",
+        "last.eq(Mux(self.start, self.limit == 0,",
+        "last.eq(Mux(self.start, 0,",
+    ),
+    tests="tests/test_hw_loop_counter.py",
+)
+
+ACTIVATION_BANK = _of(
+    "hw/activation_bank.py",
+    (
+        "whole words written",
+        "bytes beside the one that is written are lost",
+        "write.en.eq(self.write_mask)",
+        "write.en.eq(self.write_mask.any().replicate(self.bank_bytes))",
+    ),
+    (
+        "wrong half of an SPRAM",
+        "a byte is written into the other half of its word",
+        "Cat(~address[0], address[0])",
+        "Cat(address[0], ~address[0])",
+    ),
+    (
+        "half of an SPRAM a cycle early",
+        "a byte is read from the half that the next address picks",
+        "word.word_select(half, 8)",
+        "word.word_select(address[0], 8)",
+    ),
+    tests="tests/test_hw_activation_bank.py",
+) + _of(
+    "hw/activation_bank.py",
+    (
+        "contents lost",
+        "the memory is empty at power-up",
+        "init=self.contents,",
+        "init=(),",
+    ),
+    tests="tests/test_hw_activation_memory.py::test_contents_at_power_up",
+)
+
+ACTIVATION_MEMORY = _of(
+    "hw/activation_memory.py",
+    (
+        "missing wrap",
+        "the end of an unaligned word comes from its own row",
+        "following.eq(row + 1)",
+        "following.eq(row)",
+    ),
+    (
+        "wrong bank wraps",
+        "the bank that holds the first byte reads the next row",
+        "first > index",
+        "first >= index",
+    ),
+    (
+        "write turned too far",
+        "a word is written a byte beside its place",
+        "offset.eq(self.write_address)",
+        "offset.eq(self.write_address + 1)",
+    ),
+    (
+        "write during a read",
+        "a single port writes to the address that is read",
+        "self.write_enable & self.write_ready",
+        "self.write_enable",
+    ),
+    (
+        "writes come first",
+        "a read of a single port gets the word at the write address",
+        "Mux(self.read_enable, self.read_address, self.write_address)",
+        "Mux(self.write_enable, self.write_address, self.read_address)",
+    ),
+    (
+        "read turned back",
+        "an unaligned word is turned the wrong way",
+        "back, -8",
+        "back, 8",
+    ),
+    (
+        "offset a cycle late",
+        "a word is turned by the offset of another request",
+        "for stage in range(READ_LATENCY):",
+        "for stage in range(READ_LATENCY + 1):",
+    ),
+    tests="tests/test_hw_activation_memory.py",
+)
+
+FETCH = _of(
+    "hw/fetch.py",
+    (
+        "missing border mask",
+        "bytes beside the line take part in windows that reach over it",
+        "Mux(inside[i], self.read_data.word_select(i, 8), outside)",
+        "self.read_data.word_select(i, 8)",
+    ),
+    (
+        "border of the first segment",
+        "all inputs of a layer are padded with the zero point of the first one",
+        "border.eq(segment.border)",
+        "border.eq(self.segments[0].border)",
+    ),
+    (
+        "wrong last token",
+        "a dot product ends with the first of its segments",
+        "walker.token.last & final",
+        "walker.token.last",
+    ),
+    (
+        "wrong segment selection",
+        "the last segment of a layer is never walked",
+        "self.layer.segments >= index",
+        "self.layer.segments > index",
+    ),
+    (
+        "idle cycles off by one",
+        "a chunk is padded by one cycle too many",
+        "(pad, layer.chunk_pad - 1, padding)",
+        "(pad, layer.chunk_pad, padding)",
+    ),
+    (
+        "new pixels for every group",
+        "the second group of channels works on the next pixels",
+        "first_group.eq(group.last)",
+        "first_group.eq(1)",
+    ),
+    (
+        "a tile for every group",
+        "the groups count as tiles: the layer ends early",
+        "chunk_ended & group.last)",
+        "chunk_ended)",
+    ),
+    (
+        "row's word off by one",
+        "a row gets its neighbour's word",
+        "(row == r)",
+        "(row == (r + 1) % self.config.shape.rows)",
+    ),
+    tests="tests/test_hw_fetch.py",
+)
+
+WINDOW_WALKER = _of(
+    "hw/window_walker.py",
+    (
+        "one line too many",
+        "the line below the feature map counts as inside",
+        "place.y < segment.height",
+        "place.y <= segment.height",
+    ),
+    (
+        "top line in the border",
+        "the first line counts as outside",
+        "place.y >= 0",
+        "place.y > 0",
+    ),
+    (
+        "one byte too many",
+        "the byte behind the end of a line counts as inside",
+        "left[:offset_bits] > i",
+        "left[:offset_bits] >= i",
+    ),
+    (
+        "byte before the line",
+        "the first byte of a line that begins within a word counts as outside",
+        "skipped >= width - i",
+        "skipped > width - i",
+    ),
+    (
+        "wrong phase of a stride",
+        "the second phase begins at another pixel",
+        "plane + segment.phase_step",
+        "plane + segment.run_step",
+    ),
+    (
+        "phase without return",
+        "the phases of a block's end go on in the next block",
+        '"block": block + width',
+        '"block": plane + width',
+    ),
+    (
+        "line of pixels off by one",
+        "the output's line ends a pixel late",
+        "column == segment.out_width",
+        "column == segment.out_width + 1",
+    ),
+    (
+        "stride of one line",
+        "the lines of a strided window are checked against the border as if it were not",
+        "following.y + segment.y_step",
+        "following.y + 1",
+    ),
+    (
+        "ring without broadcast",
+        "further words of a broadcast window begin at another pixel",
+        "with m.If(segment.broadcast):",
+        "with m.If(0):",
+    ),
+    (
+        "last token with a whole word",
+        "a run whose last word is not full never ends the dot product",
+        "turn == word_bytes - 1",
+        "turn == shape.word_bytes - 1",
+    ),
+    (
+        "held weight for ever",
+        "an average goes on with the weight of the first block",
+        "~segment.hold | taps.block_end",
+        "~segment.hold",
+    ),
+    (
+        "groups without return",
+        "the first group of the next tile reads the channels behind the last one",
+        "Mux(self.last_group, 0, group + segment.group_step)",
+        "group + segment.group_step",
+    ),
+    (
+        "word a cycle longer",
+        "a whole word lasts a cycle too long",
+        "segment.last_cycles, full - 1",
+        "segment.last_cycles, full",
+    ),
+    (
+        "word by word",
+        "the words of a run lie a byte too close",
+        "window.x + width",
+        "window.x + width - 1",
+    ),
+    tests="tests/test_hw_window_walker.py",
+)
+
+DRAIN = _of(
+    "hw/drain.py",
+    (
+        "dropped word in the waiting buffer",
+        "a word that waits for the single port is overwritten by the next one",
+        "stays = complete | (waiting & ~self.write_ready)",
+        "stays = complete",
+    ),
+    (
+        "lost stall",
+        "the drain goes on over a word that is not written",
+        "~complete | self.write_ready",
+        "1",
+    ),
+    (
+        "three byte planes",
+        "the last byte of an accumulator is left out",
+        "at.plane == PLANES - 2",
+        "at.plane == PLANES - 3",
+    ),
+    (
+        "parameters of the next row",
+        "bias and shift run on where a row of the tile ends",
+        "Mux(row_end, group_parameter, parameter + 1)",
+        "parameter + 1",
+    ),
+    (
+        "parameters of the next tile",
+        "the first group of a tile takes the parameters behind the last one",
+        "Mux(tile_ended, layer.parameter_base, group_parameter + group_words)",
+        "group_parameter + group_words",
+    ),
+    (
+        "short tile at the end of a line",
+        "the next line begins as if the last tile had all rows",
+        "Mux(before.line_end, layer.line_end_step, layer.tile_step)",
+        "layer.tile_step",
+    ),
+    (
+        "channels that do not exist",
+        "the columns beyond the last channel are written",
+        "Mux(group.last, layer.last_channels, full)",
+        "full",
+    ),
+    (
+        "stale byte mask",
+        "a short word writes the bytes of the word before",
+        "with m.If(slot == 0):",
+        "with m.If(0):",
+    ),
+    (
+        "done before the write",
+        "the layer ends while its last word waits",
+        "waiting & request.final & self.write_ready",
+        "waiting & request.final",
+    ),
+    (
+        "word one byte early",
+        "a word is written before it is full",
+        "at.place % slots == slots - 1",
+        "at.place % slots == 0",
+    ),
+    (
+        "output planes apart",
+        "the byte planes of the accumulators lie in the wrong order",
+        "cursor + layer.plane_step",
+        "cursor - layer.plane_step",
+    ),
+    (
+        "group beside its place",
+        "the next group of a maximum begins at a distance of the columns",
+        "group_step.eq(Mux(layer.pool, shape.word_bytes, shape.columns))",
+        "group_step.eq(shape.columns)",
+    ),
+    (
+        "tag of the stage before",
+        "the byte of an accumulator is chosen a cycle early",
+        "tags[rom.LATENCY].plane",
+        "tags[rom.LATENCY - 1].plane",
+    ),
+    tests=("tests/test_hw_drain.py", BOTH_PORTS),
+)
+
+DRAIN_TIMING = _of(
+    "hw/drain_timing.py",
+    (
+        "last write off by one",
+        "the formula of the cycles ends a cycle early",
+        "start + work.steps - 1 + WRITE_LATENCY",
+        "start + work.steps - 2 + WRITE_LATENCY",
+    ),
+    (
+        "port that is never taken",
+        "the model writes the last word in a cycle with a read",
+        "not any(pipeline[:-1]) and not taken",
+        "not any(pipeline[:-1])",
+    ),
+    (
+        "no waiting word",
+        "the model stalls where one more word can wait",
+        "if waiting and stages[-1]:",
+        "if waiting:",
+    ),
+    tests="tests/test_hw_drain_timing.py",
+)
+
+SEQUENCER = _of(
+    "hw/sequencer.py",
+    (
+        "cycle more to load",
+        "a layer begins a cycle late",
+        "count == layer_words + rom.LATENCY - 1",
+        "count == layer_words + rom.LATENCY",
+    ),
+    (
+        "last layer left out",
+        "a frame ends with the last layer but one",
+        "self.index == self.header.layers_last",
+        "self.index + 1 == self.header.layers_last",
+    ),
+    (
+        "program not rewound",
+        "the second frame begins with the header as its first layer",
+        "address.eq(header_words)",
+        "address.eq(0)",
+    ),
+    (
+        "layer number not reset",
+        "the second frame counts its layers on",
+        "[self.index.eq(0), address",
+        "[address",
+    ),
+    (
+        "start before the weights",
+        "a layer begins while its weights are still copied",
+        "with m.If(self.copy_done):",
+        "with m.If(1):",
+    ),
+    (
+        "frame without waiting",
+        "a frame begins before its input is complete",
+        'm.State("IDLE"), m.If(self.frame_ready)',
+        'm.State("IDLE"), m.If(1)',
+    ),
+    tests="tests/test_hw_sequencer.py",
+)
+
+FLASH_LOADER = _of(
+    "hw/flash_loader.py",
+    (
+        "CRC not checked",
+        "a damaged image is used",
+        "with m.If(high & ~good):",
+        "with m.If(0):",
+    ),
+    (
+        "wrong identity accepted",
+        "the image of another build is used",
+        "high & (self.miso != expected)",
+        "high & in_magic & (self.miso != expected)",
+    ),
+    (
+        "wrong polynomial",
+        "the CRC is another one than zlib's",
+        "CRC_POLYNOMIAL, 0",
+        "CRC_POLYNOMIAL ^ 1, 0",
+    ),
+    (
+        "flash address off by one",
+        "every byte is written behind its place",
+        "self.write_address.eq(position[3:])",
+        "self.write_address.eq(position[3:] + 1)",
+    ),
+    (
+        "no time to wake",
+        "the flash is read before it is awake",
+        "self.wake_cycles // 2 + 1",
+        "self.wake_cycles // 8 + 1",
+    ),
+    (
+        "absent image called another build",
+        "the status names the wrong reason",
+        "with m.If(in_magic):",
+        "with m.If(0):",
+    ),
+    (
+        "least significant bit first",
+        "the bits of a byte are taken in the wrong order",
+        "incoming.eq(Cat(self.miso, incoming))",
+        "incoming.eq(Cat(incoming[1:], self.miso))",
+    ),
+    tests="tests/test_hw_flash_loader.py",
+)
+
+FLASH_IMAGE = _of(
+    "hw/flash_image.py",
+    (
+        "weights column by column",
+        "the payload is not in the order in which it is copied",
+        ".T.tobytes()",
+        ".tobytes()",
+    ),
+    (
+        "damaged file accepted",
+        "the CRC of a file is not checked",
+        '.to_bytes(CRC_BYTES, "little") != crc',
+        '.to_bytes(CRC_BYTES, "little") < b""',
+    ),
+    (
+        "CRC without the header",
+        "the file's CRC is that of the payload",
+        "return body + zlib.crc32(body)",
+        "return body + zlib.crc32(payload)",
+    ),
+    tests="tests/test_hw_flash_image.py",
+)
+
+MEMORY_MAP = _of(
+    "hw/memory_map.py",
+    (
+        "input overwritten by the output",
+        "an op writes where it reads",
+        "one[0] <= other[1] and other[0] <= one[1]",
+        "one[0] < other[1] and other[0] < one[1]",
+    ),
+    (
+        "tensor in too small a gap",
+        "a tensor reaches into the next one",
+        "if start + size <= lo:",
+        "if start <= lo:",
+    ),
+    (
+        "one output buffer",
+        "both output buffers are the same",
+        "base[result] + sizes[result]",
+        "base[result]",
+    ),
+    (
+        "early last reader",
+        "the input is given back after its first reader",
+        "    return max(\n        index",
+        "    return min(\n        index",
+    ),
+    tests="tests/test_hw_memory_map.py",
+)
+
+INPUT_LOADER = _of(
+    "hw/input_loader.py",
+    (
+        "buffer swapped too early",
+        "a frame counts as complete a byte before its end",
+        "        with m.If(transfer & count.last):",
+        "        with m.If(transfer & count.next_last):",
+    ),
+    (
+        "input not flipped",
+        "unsigned bytes are stored as they are",
+        "self.i.payload[7] ^ header.input_flip",
+        "self.i.payload[7]",
+    ),
+    (
+        "byte that memory did not take",
+        "the stream goes on while memory is busy",
+        "self.write_ready & accepting",
+        "accepting",
+    ),
+    (
+        "only buffer overwritten",
+        "a single buffer takes bytes before it is released",
+        "taken = full.any()",
+        "taken = full.all()",
+    ),
+    (
+        "second buffer in the first",
+        "all frames go to the first buffer",
+        "Mux(load_second, header.input_pitch, 0)",
+        "0",
+    ),
+    (
+        "wrong buffer released",
+        "the buffer that is loaded is marked free",
+        "full.bit_select(compute_second, 1).eq(0)",
+        "full.bit_select(load_second, 1).eq(0)",
+    ),
+    (
+        "address goes on",
+        "a frame begins where the one before ended",
+        "                    accepting,\n",
+        "                    1,\n",
+    ),
+    tests="tests/test_hw_input_loader.py",
+)
+
+OUTPUT_SENDER = _of(
+    "hw/output_sender.py",
+    (
+        "output plane order",
+        "an accumulator's bytes are read side by side",
+        "address + header.output_plane_step",
+        "address + 1",
+    ),
+    (
+        "one credit too many",
+        "a byte more is read than the buffer can hold",
+        "range(BUFFERED_BYTES + 1), init=BUFFERED_BYTES",
+        "range(BUFFERED_BYTES + 3), init=BUFFERED_BYTES + 2",
+    ),
+    (
+        "output not flipped",
+        "unsigned results lack their top bit",
+        "self.read_data[7] ^ header.output_flip",
+        "self.read_data[7]",
+    ),
+    (
+        "read that was not granted",
+        "bytes are skipped while memory is busy",
+        "self.read_enable & self.read_ready",
+        "self.read_enable",
+    ),
+    (
+        "output buffer always free",
+        "a frame is overwritten before it is sent",
+        "self.free.eq(~full.bit_select(compute_second, 1))",
+        "self.free.eq(1)",
+    ),
+    (
+        "frame ends with a quarter",
+        "the bytes of accumulators count as values",
+        "element.step.eq(granted & value_end)",
+        "element.step.eq(granted)",
+    ),
+    (
+        "same buffer again",
+        "the second frame is sent from the first buffer",
+        "send_second.eq(~send_second)",
+        "send_second.eq(0)",
+    ),
+    tests="tests/test_hw_output_sender.py",
+)
+
+WEIGHT_COPIER = _of(
+    "hw/weight_copier.py",
+    (
+        "block rotation",
+        "the blocks of columns get their words in the wrong order",
+        "block.rotate_left(1)",
+        "block.rotate_right(1)",
+    ),
+    (
+        "last word not copied",
+        "the copier ends a word early",
+        "following == self.words",
+        "following + 1 == self.words",
+    ),
+    (
+        "column address too early",
+        "the address moves on after the first block",
+        "m.Elif(block[-1])",
+        "m.Elif(block[0])",
+    ),
+    (
+        "done a cycle late",
+        "a layer begins later than the schedule says",
+        "arriving[-2] & ~arriving[-3]",
+        "arriving[-1] & ~arriving[-2]",
+    ),
+    (
+        "second source",
+        "the source is a word behind its place",
+        "self.source[offset_bits:], row",
+        "self.source[offset_bits:] + 1, row",
+    ),
+    tests="tests/test_hw_weight_copier.py",
+)
+
+LAYOUTS = _of(
+    "hw/layouts.py",
+    (
+        "stuck bit of a descriptor",
+        "the lowest bit of every field is 0",
+        "((1 << width) - 1)) << position",
+        "((1 << width) - 2)) << position",
+    ),
+    (
+        "words in the wrong order",
+        "the last word of a descriptor stands first",
+        "for i in range(descriptor_words(fields)))",
+        "for i in reversed(range(descriptor_words(fields))))",
+    ),
+    tests="tests/test_hw_layouts.py",
+)
+
+SEGMENTS = _of(
+    "hw/segments.py",
+    (
+        "border not flipped",
+        "unsigned maps are padded with another value than their zero point",
+        "(value - source.stored_offset) & 0xFF",
+        "value & 0xFF",
+    ),
+    (
+        "border that wins",
+        "a maximum over the border is never negative",
+        "LEAST_BYTE = 0x80",
+        "LEAST_BYTE = 0x00",
+    ),
+    (
+        "phases and lines swapped",
+        "the weights of a strided depthwise layer lie in another order",
+        "transpose(0, 1, 4, 2, 3)",
+        "transpose(0, 1, 2, 4, 3)",
+    ),
+    (
+        "weights of all blocks",
+        "a channel's weight meets the words of other channels",
+        "rows[:, :, None, :] * own[None, :, :, None]",
+        "rows[:, :, None, :] * np.ones_like(own)[None, :, :, None]",
+    ),
+    (
+        "rows without their turn",
+        "a short word ends before all rows have fetched theirs",
+        "max(self.shape.rows, self.last_bytes)",
+        "self.last_bytes",
+    ),
+    tests="tests/test_hw_segments.py",
+) + _of(
+    "hw/segments.py",
+    (
+        "right pad on the left",
+        "a window begins as far outside as it ends",
+        "-segment.padding[1] * channels,",
+        "-segment.padding[3] * channels,",
+    ),
+    (
+        "line step without the stride",
+        "the lines of a strided window are read one by one",
+        "stride[0] * row_bytes",
+        "row_bytes",
+    ),
+    (
+        "channels of the same lane",
+        "the columns hold the weights in the order of the channels",
+        "[shape.channel(column) for column in range(shape.columns)]",
+        "list(range(shape.columns))",
+    ),
+    tests=("tests/test_hw_segments.py", CORNERS),
+)
+
+IMAGES = _of(
+    "hw/images.py",
+    (
+        "round half down",
+        "the rounding constant is one too small",
+        "return (np.int64(1) << shift) >> 1",
+        "return ((np.int64(1) << shift) - 1) >> 1",
+    ),
+    (
+        "offset of unsigned bytes",
+        "the bias makes good for the missing 128 with the wrong sign",
+        "bias += segment.source.stored_offset * sums",
+        "bias -= segment.source.stored_offset * sums",
+    ),
+    (
+        "lanes swapped",
+        "a lane gets the bias and the shift of another one",
+        "lane << (q * lane_bits)",
+        "lane << ((shape.lanes - 1 - q) * lane_bits)",
+    ),
+    (
+        "range without the rounding constant",
+        "an accumulator that is as wide as the sum alone",
+        "return int((lo + half).min()), int((hi + half).max())",
+        "return int(lo.min()), int(hi.max())",
+    ),
+    tests="tests/test_hw_images.py",
+)
+
+SCHEDULE = (
+    _of(
+        "hw/schedule.py",
+        (
+            "cycle formula off by one",
+            "a layer takes a cycle more than the schedule says",
+            "+ end + 1 + DONE_LATENCY",
+            "+ end + DONE_LATENCY",
+        ),
+        (
+            "drain pad one too few",
+            "a chunk ends before the one before it is drained",
+            "longest + lead - work.cycles",
+            "longest + lead - work.cycles - 1",
+        ),
+        (
+            "lead without the skew",
+            "the first element takes its next sum before the chain is empty",
+            "max(CHUNK_GAP, 0 if work.pool else shape.skew)",
+            "CHUNK_GAP",
+        ),
+        (
+            "first drain step off by one",
+            "the model of the drain begins a cycle early",
+            "work.last_token + fetch.TOKEN_LATENCY + 1",
+            "work.last_token + fetch.TOKEN_LATENCY",
+        ),
+        tests=("tests/test_hw_schedule.py::test_a_dense_layer", BOTH_PORTS, CORNERS),
+    )
+    + _of(
+        "hw/schedule.py",
+        (
+            "window above the map",
+            "a padded layer begins as far above the map as it ends below",
+            'top = walk.segment.padding[0] * fields["row_bytes"]',
+            'top = walk.segment.padding[2] * fields["row_bytes"]',
+        ),
+        (
+            "rows of the last tile",
+            "the last tile of a line has one row too many or too few",
+            "(line - 1) % rows + 1",
+            "line % rows + 1",
+        ),
+        (
+            "narrow accumulator",
+            "the accumulators are a bit too narrow",
+            "accumulator_bits=max(signed_bits(lo, hi) for lo, hi in ranges)",
+            "accumulator_bits=max(signed_bits(lo, hi) for lo, hi in ranges) - 1",
+        ),
+        (
+            "signed results flipped",
+            "signed results are stored as unsigned ones",
+            "int(not copies and not raw and not target.signed)",
+            "int(not copies and not raw)",
+        ),
+        (
+            "second segment's address",
+            "all inputs of a layer are read from the first one",
+            "work.op.inputs[number]",
+            "work.op.inputs[0]",
+        ),
+        tests=CORNERS,
+    )
+    + _of(
+        "hw/schedule.py",
+        (
+            "weights one upon the other",
+            "the copied weights of the layers are taken from overlapping places",
+            "copied += words * shape.word_bytes",
+            "copied += words",
+        ),
+        tests=COPIED,
+    )
+)
+
+CONFIG = _of(
+    "hw/config.py",
+    (
+        "channels lane by lane",
+        "a lane drains channels that are not neighbours of the next lane's",
+        "place * self.lanes + lane",
+        "lane * (self.columns // self.lanes) + place",
+    ),
+    (
+        "skew off by one",
+        "the last row and column count as a cycle earlier",
+        "self.rows + self.stages - 2",
+        "self.rows + self.stages - 3",
+    ),
+    tests="tests/test_hw_config.py",
+)
+
+CORE = _of(
+    "hw/core.py",
+    (
+        "input of the first buffer",
+        "the second frame is computed from the first one's bytes",
+        "Mux(second_input, header.input_pitch, 0)",
+        "0",
+    ),
+    (
+        "output buffer not awaited",
+        "a frame begins while its output buffer is still sent",
+        "loader.full & sender.free",
+        "loader.full",
+    ),
+    (
+        "input freed by every layer",
+        "the input buffer is given back before its last reader",
+        "sequencer.layer_ended & layer.frees_input",
+        "sequencer.layer_ended",
+    ),
+    (
+        "weights without a layer's base",
+        "every layer begins with the weights of the first one",
+        "Mux(fetch.token.start, layer.weight_base, following)",
+        "Mux(fetch.token.start, 0, following)",
+    ),
+    (
+        "weight held for ever",
+        "the weight address moves on with the held weight too",
+        "current + fetch.token.advance",
+        "current + 1",
+    ),
+    (
+        "array works beside the pool",
+        "the words of a maximum are summed up as well",
+        "token.valid & ~layer.pool",
+        "token.valid",
+    ),
+    (
+        "loader disturbs the drain",
+        "the input takes the write port from the drain",
+        "Mux(drain.write_enable, drain.write_data, loader.write_data)",
+        "Mux(loader.write_enable, loader.write_data, drain.write_data)",
+    ),
+    (
+        "pooling token a cycle late",
+        "the words of a maximum meet the token of the next one",
+        "for cycle in range(rom.LATENCY):",
+        "for cycle in range(rom.LATENCY + 1):",
+    ),
+    tests=(BOTH_PORTS, STREAMS, CORNERS),
+) + _of(
+    "hw/core.py",
+    (
+        "loader disturbs the sender",
+        "with a single port an input byte is lost while a result is read",
+        "~(reading | drain.write_enable | sender.read_enable)",
+        "~(reading | drain.write_enable)",
+    ),
+    (
+        "write while reading",
+        "with a single port the drain writes in cycles of a read",
+        "drain_may_write = ~fetch.read_enable",
+        "drain_may_write = 1",
+    ),
+    tests=(BOTH_PORTS, CORNERS),
+)
+
+MUTANTS = (
+    *MULTIPLIER,
+    *PE,
+    *ARRAY,
+    *REQUANTIZER,
+    *POOLING,
+    *ROM,
+    *WEIGHT_RAM,
+    *LOOP_COUNTER,
+    *ACTIVATION_BANK,
+    *ACTIVATION_MEMORY,
+    *FETCH,
+    *WINDOW_WALKER,
+    *DRAIN,
+    *DRAIN_TIMING,
+    *SEQUENCER,
+    *FLASH_LOADER,
+    *FLASH_IMAGE,
+    *MEMORY_MAP,
+    *INPUT_LOADER,
+    *OUTPUT_SENDER,
+    *WEIGHT_COPIER,
+    *LAYOUTS,
+    *SEGMENTS,
+    *IMAGES,
+    *SCHEDULE,
+    *CONFIG,
+    *CORE,
+)

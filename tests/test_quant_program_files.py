@@ -1,0 +1,246 @@
+"""Program files that are damaged, hostile or of another version, and programs nobody could run."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shiftwork.errors import ProgramError
+from shiftwork.quant import program as program_module
+from shiftwork.quant.graph import Layout
+from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.sim.example_programs import residual_net, small_cnn
+from shiftwork.sim.program_builder import ProgramBuilder
+
+
+def tiny() -> Program:
+    """As small as a program file gets."""
+    return ProgramBuilder("tiny", (1, 1, 2), np.random.default_rng(1)).dense(2).build()
+
+
+def parts(program: Program, path: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:
+    """The header and the arrays of a program's file."""
+    program.save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    return json.loads(arrays.pop("program").tobytes()), arrays
+
+
+def write(path: Path, header: Any, arrays: dict[str, NDArray]) -> Path:
+    """A file with any header."""
+    text = header if isinstance(header, str) else json.dumps(header)
+    np.savez(path, program=np.frombuffer(text.encode(), np.uint8), **arrays)
+    return path
+
+
+def test_every_changed_byte_is_refused_or_harmless(tmp_path: Path) -> None:
+    program, path = tiny(), tmp_path / "net.npz"
+    program.save(path)
+    content = path.read_bytes()
+    refused = 0
+    for position, byte in enumerate(content):
+        for change in (0x01, 0x80, 0xFF):
+            _poke(path, position, byte ^ change)
+            try:
+                loaded = Program.load(path)
+            except ProgramError as error:
+                refused += 1
+                assert str(error).isprintable()
+                assert "net.npz" in str(error)
+            else:
+                assert loaded.digest == program.digest
+        _poke(path, position, byte)
+    assert refused > 2 * len(content)
+
+
+def _poke(path: Path, position: int, byte: int) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(position)
+        stream.write(bytes([byte]))
+
+
+def test_every_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    tiny().save(path)
+    for length in reversed(range(path.stat().st_size)):
+        os.truncate(path, length)
+        with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+            Program.load(path)
+
+
+@pytest.mark.parametrize("version", [None, 0, 1, 3, 99, "2", 2.5, [2], {}])
+def test_other_versions_are_refused(tmp_path: Path, version: Any) -> None:
+    path = tmp_path / "net.npz"
+    header, arrays = parts(tiny(), path)
+    write(path, header | {"version": version}, arrays)
+    with pytest.raises(ProgramError, match=r"net\.npz has the format version .*; this Shiftwork r"):
+        Program.load(path)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    path, trace = tmp_path / "net.npz", tmp_path / "trace"
+
+    class Hostile:
+        """Leaves a trace where it is unpickled."""
+
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+            return Path.touch, (trace,)
+
+    np.savez(path, program=np.array([Hostile()], dtype=object))
+    with pytest.raises(ProgramError, match=r"or is damaged \(it holds Python objects\)"):
+        Program.load(path)
+    np.array([Hostile()], dtype=object).dump(path)
+    with pytest.raises(ProgramError, match="or is damaged"):
+        Program.load(path)
+    assert not trace.exists()
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.npz"
+    header, arrays = parts(tiny(), path)
+    bomb = np.zeros(1 << 20, np.uint8)
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez_compressed(path, program=text, bomb=bomb, **arrays)
+    Program.load(path)
+    monkeypatch.setattr(program_module, "MAX_BYTES", 1 << 20)
+    with pytest.raises(ProgramError, match=r"its arrays have 10\d+ bytes; at most 1048576 are"):
+        Program.load(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_deep_nesting(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "net.npz", text, {})
+    with pytest.raises(ProgramError, match="its header is nested too deeply"):
+        Program.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["tensors"][0].update(lo=-127.5), "'lo' of a Tensor cannot be -127.5"),
+        (lambda h: h["tensors"][0].update(shape=[1, 1, 2.0]), "'shape' of a Tensor cannot be"),
+        (lambda h: h["tensors"][0].update(signed=1), "'signed' of a Tensor cannot be 1"),
+        (lambda h: h["tensors"][0].update(gain=None), "'gain' of a Tensor cannot be None"),
+        (lambda h: h["ops"][0].update(weights=[1]), "got multiple values|given twice|cannot be"),
+        (lambda h: h["ops"][0].update(groups=True), "'groups' of a Conv cannot be True"),
+        (lambda h: h["ops"][0].update(kind="Winograd"), "unknown entry 'Winograd'"),
+        (lambda h: h.update(name=7), "'name' of a Program cannot be 7"),
+        (lambda h: h.update(dropped="Softmax"), "'dropped' of a Program cannot be 'Softmax'"),
+        (lambda h: h["layouts"].update(input=[1e400]), "cannot convert float infinity"),
+        (
+            lambda h: h["ops"][0].update(name="a\nb", groups=9),
+            "op 'a b' has weights for 18",
+        ),
+    ],
+)
+def test_fields_of_another_type(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    path = tmp_path / "net.npz"
+    header, arrays = parts(tiny(), path)
+    change(header)
+    with pytest.raises(ProgramError, match=message) as caught:
+        Program.load(write(path, header, arrays))
+    assert str(caught.value).isprintable()
+
+
+def with_op(index: int, **changes: Any) -> Program:
+    """The small CNN with one of its ops changed."""
+    program = small_cnn()
+    ops = list(program.ops)
+    ops[index] = replace(ops[index], **changes)
+    return replace(program, ops=tuple(ops))
+
+
+def with_tensor(index: int, **changes: Any) -> Program:
+    """The small CNN with one of its tensors changed."""
+    program = small_cnn()
+    tensors = list(program.tensors)
+    tensors[index] = replace(tensors[index], **changes)
+    return replace(program, tensors=tuple(tensors))
+
+
+LONG = tuple(range(144))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: with_op(0, stride=(0, 1)), r"op 'conv0': kernel, stride and dilation must be 1\."),
+        (lambda: with_op(0, dilation=(1, -1)), r"not \(3, 3\), \(1, 1\), \(1, -1\) and \(1, 1"),
+        (lambda: with_op(0, stride=(1 << 40, 1)), "must be 1..4194304 and padding at least 0"),
+        (lambda: with_op(0, padding=(1, 1, -1, 1)), r"and \(1, 1, -1, 1\)"),
+        (lambda: with_op(0, padding=(1 << 20, 0, 0, 1 << 20)), "at most 4194304 elements are sup"),
+        (lambda: with_op(0, dilation=(8, 1)), "has a window of 17 elements over 'input', which ha"),
+        (lambda: with_op(1, kernel=(13, 2)), "a window of 13 elements over 'conv0', which has 12"),
+        (lambda: with_op(0, bias=np.full(6, 1 << 62)), "op 'conv0': biases must be -2814749767106"),
+        (
+            lambda: with_op(0, weights=np.zeros((6, 0, 3, 1), np.int8)),
+            r"weights must be int8 \[O, kh, kw, I\], none of them 0, not int8 \[6, 0, 3, 1\]",
+        ),
+        (lambda: with_tensor(0, gain=0.0), "tensor 'input': gains must be positive and finite"),
+        (lambda: with_tensor(0, gain=float("nan")), "gains must be positive and finite"),
+        (lambda: with_tensor(6, channel_gains=(1.0,) * 9 + (-1.0,)), "gains must be positive"),
+        (
+            lambda: with_tensor(0, exponent=10**9),
+            "tensor 'input': exponents must be within -1000 and 1000, not 1000000000",
+        ),
+        (
+            lambda: with_tensor(0, shape=(1 << 16, 1 << 16, 1)),
+            r"of shape \(65536, 65536, 1\) has 4294967296 elements; at most 4194304 are supported",
+        ),
+        (
+            lambda: replace(small_cnn(), input_layout=Layout((1, 12, 12), np.zeros(144, np.int64))),
+            r"the input layout must name each of the 144 elements of 'input' once, in int64; its",
+        ),
+        (
+            lambda: replace(small_cnn(), input_layout=Layout((1, 12), np.arange(144))),
+            r"its shape is \(1, 12\)",
+        ),
+        (
+            lambda: replace(small_cnn(), output_layout=Layout((10,), np.arange(10.0))),
+            "the output layout must name each of the 10 elements",
+        ),
+    ],
+)
+def test_programs_that_nobody_could_run(change: Callable[[], Program], message: str) -> None:
+    with pytest.raises(ProgramError, match=message):
+        change()
+
+
+def test_loaded_arrays_are_those_that_were_saved(tmp_path: Path) -> None:
+    program = residual_net()
+    program.save(tmp_path / "net.npz")
+    loaded = Program.load(tmp_path / "net.npz")
+    assert loaded.digest == program.digest
+    for before, after in zip(program.ops, loaded.ops, strict=True):
+        assert type(before) is type(after)
+        if isinstance(before, Conv) and isinstance(after, Conv):
+            np.testing.assert_array_equal(after.weights, before.weights, strict=True)
+            assert len(after.terms) == len(before.terms)
+
+
+def test_saving_at_once_in_two_places_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    (tmp_path / "net.npz.partial").write_text("of another process")
+    small_cnn().save(path)
+    assert Program.load(path).name == "small_cnn"
+    assert (tmp_path / "net.npz.partial").read_text() == "of another process"
+
+
+def test_the_size_of_a_tensor_is_exact() -> None:
+    assert Tensor(name="x", shape=(1 << 31, 1 << 31, 2)).size == 1 << 63
+
+
+def test_an_archive_without_a_header(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        archive.writestr("other.txt", "")
+    with pytest.raises(ProgramError, match=r"damaged \(unknown entry 'program'\); 'shiftwork qu"):
+        Program.load(tmp_path / "net.npz")
