@@ -32,7 +32,8 @@ def canonical(graph: Graph) -> Graph:
         nodes.pop()
     output = nodes[-1].output if nodes else graph.input
     names = {graph.input, *(node.output for node in nodes)}
-    shapes = {name: graph.shapes[name] for name in names}
+    # In the graph's order: the quantizer's sums follow it, to the last bit.
+    shapes = {name: shape for name, shape in graph.shapes.items() if name in names}
     graph = graph.with_nodes(nodes, shapes=shapes, output=output)
     return remove_dead_channels(_with_own_clips(_with_plain_summands(graph)))
 

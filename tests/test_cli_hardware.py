@@ -95,10 +95,10 @@ def net(command, tmp_path, model, samples):
 
 @pytest.fixture
 def large_net(command, tmp_path, write_onnx):
-    """A network whose weights are more than the smaller board has block RAM."""
+    """A network whose weights are more than the memory of the smaller board."""
     nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="wide")]
-    model = write_onnx(nodes, [1, 64, 4, 4], {"w": (64, 64, 3, 3)}, name="large.onnx")
-    np.save(tmp_path / "large.npy", np.ones((2, 64, 4, 4), np.float32))
+    model = write_onnx(nodes, [1, 384, 2, 2], {"w": (384, 384, 1, 1)}, name="large.onnx")
+    np.save(tmp_path / "large.npy", np.ones((2, 384, 2, 2), np.float32))
     path = tmp_path / "large.npz"
     code, _, _ = command("quantize", model, "--calibration", tmp_path / "large.npy", "-o", path)
     assert code == 0

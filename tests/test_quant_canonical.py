@@ -83,3 +83,10 @@ def test_reshapes_at_the_end_go():
     assert [type(node) for node in result.nodes] == [MaxPool]
     assert result.output == "v1"
     assert set(result.shapes) == {"v0", "v1"}
+
+
+def test_shapes_stay_in_the_order_of_the_nodes():
+    """Sums over them would else differ in the last bit from one process to the next."""
+    shapes = [(16, 16, 2), (15, 15, 2), (14, 14, 2), (13, 13, 2), (12, 12, 2), (11, 11, 2)]
+    graph = chain(shapes, *[(MaxPool, {"kernel": (2, 2), "stride": (1, 1)})] * 5)
+    assert list(canonical(graph).shapes) == [f"v{i}" for i in range(6)]
