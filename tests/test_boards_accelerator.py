@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import os
 import re
@@ -376,12 +377,12 @@ def test_a_full_disk_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     made = accelerator()
     made.verilog()
 
-    def fail(path: Path, content: bytes) -> int:
-        with path.open("wb") as stream:
-            stream.write(content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
+    class FullDisk(io.FileIO):
+        def write(self, content: Any) -> int:
+            super().write(content[: len(content) // 2])
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("os.fdopen", FullDisk)
     with pytest.raises(OutputError, match="No space left on device"):
         made.write_verilog(tmp_path)
     monkeypatch.undo()

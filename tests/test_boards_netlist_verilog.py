@@ -105,7 +105,7 @@ def flip(text: str, pattern: str, cell: str, bit: int) -> str:
 
 def wrong_rom(text: str) -> str:
     """A bit of a weight."""
-    return flip(text, r"\.INIT_0\(256'h(\w+)\)", r"\) \\core\.array\.weights_0\.memory\.0\.0 ", 8)
+    return flip(text, r"\.INIT_0\(256'h(\w+)\)", r"\) \\core\.array\.weights_0\.memory_0\.0\.0 ", 8)
 
 
 def wrong_lut(text: str) -> str:
@@ -118,7 +118,7 @@ def wrong_lut(text: str) -> str:
 def wrong_block_ram(text: str) -> str:
     """A bit of a weight, on ECP5."""
     return flip(
-        text, r"\.INITVAL_00\(320'h(\w+)\)", r"\) \\core\.array\.weights_0\.memory\.0\.0 ", 4
+        text, r"\.INITVAL_00\(320'h(\w+)\)", r"\) \\core\.array\.weights_0\.memory_0\.0\.0 ", 4
     )
 
 
