@@ -40,8 +40,7 @@ def to_python(case: Case, *, title: str) -> str:
 
     The network must be one of ``ProgramBuilder``: exponents, gains and layouts are its choice.
     """
-    docstring = textwrap.fill(f'"""{title}', LINE, break_long_words=False) + '\n"""'
-    parts = [docstring, "", IMPORTS]
+    parts = [_docstring(title), "# fmt: off", "", IMPORTS]
     parts += [_builder(case.program)]
     last = case.program.input
     for op in case.program.ops:
@@ -63,6 +62,13 @@ def load(path: Path) -> Case:
     if not isinstance(case, Case):
         raise DataError(f"{path} defines no 'case'")
     return case
+
+
+def _docstring(title: str) -> str:
+    line = f'"""{title}"""'
+    if len(line) <= LINE and "\n" not in title:
+        return line
+    return textwrap.fill(line[:-3], LINE, break_long_words=False) + '\n"""'
 
 
 def _builder(program: Program) -> str:
@@ -143,7 +149,7 @@ def _case(case: Case, last: str) -> str:
     lines = [
         "case = Case(",
         f"    program={build},",
-        f"    shape={_call('ArrayShape', **shape)},".replace("\n", "\n    "),
+        textwrap.indent(_call("shape=ArrayShape", **shape), "    ") + ",",
         f"    q={_array(case.q)},",
         f"    seed={case.seed},",
         f"    stall_probability={case.stall_probability},",
@@ -162,7 +168,7 @@ def _call(function: str, *values: Any, **settings: Any) -> str:
     arguments = [_quoted(value) for value in values]
     arguments += [f"{name}={_quoted(value)}" for name, value in settings.items()]
     line = f"{function}({', '.join(arguments)})"
-    if len(line) <= LINE:
+    if len(line) <= LINE - 5:
         return line
     prefixes = [""] * len(values) + [f"{name}=" for name in settings]
     parts = zip(prefixes, (*values, *settings.values()), strict=True)

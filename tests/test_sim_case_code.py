@@ -68,7 +68,7 @@ def test_code_is_easy_to_read() -> None:
         q=np.array([[[[5, 6]]]], np.int32),
     )
     lines = case_code.to_python(case, title="Title.").splitlines()
-    assert lines[0] == '"""Title.'
+    assert lines[0] == '"""Title."""'
     assert 'builder.conv(1, (1, 1), weights=[3, -4], bias=[0], shift=[2], name="conv0")' in lines
     assert "    shape=ArrayShape(rows=1, columns=1)," in lines
 

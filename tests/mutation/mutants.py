@@ -598,10 +598,10 @@ DRAIN_TIMING = _of(
         "not any(pipeline[:-1])",
     ),
     (
-        "no waiting word",
-        "the model stalls where one more word can wait",
-        "if waiting and stages[-1]:",
-        "if waiting:",
+        "waiting word forgotten",
+        "the model writes a word that waits while the port is taken",
+        "return (completes, *stages[:-1], True), True",
+        "return (completes, *stages), True",
     ),
     tests="tests/test_hw_drain_timing.py",
 )
