@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("build/mutation"), help="of the run")
     parser.add_argument("--only", default="", help="part of a mutant's name or file")
-    parser.add_argument("--limit", type=float, default=60.0, help="CPU seconds for a mutant")
+    parser.add_argument("--limit", type=float, default=180.0, help="CPU seconds for a mutant")
     options = parser.parse_args()
     mutants = [m for m in MUTANTS if options.only in m.name or options.only in m.file]
     options.folder.mkdir(parents=True, exist_ok=True)
