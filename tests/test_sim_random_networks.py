@@ -1,6 +1,9 @@
 """The strategies: what they draw is valid, small, and reaches the corners."""
 
 import importlib
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -68,6 +71,22 @@ def test_what_is_imported_does_not_change_what_is_drawn(tmp_path, monkeypatch) -
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("numbers_of_a_test")
     assert [case.digest for case in draw(20, 3)] == first
+
+
+def test_a_seed_stands_for_the_same_networks_in_every_process() -> None:
+    """Whatever Python's hashes of strings, and addresses of objects, are there."""
+    code = "from shiftwork.soak import draw; print([case.digest for case in draw(24, 3)])"
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert drawn[0] == drawn[1] == f"{[case.digest for case in draw(24, 3)]}\n"
 
 
 def test_a_residual_shrinks_to_one_op() -> None:
