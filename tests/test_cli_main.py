@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shiftwork import __main__, cli
+from shiftwork import __main__, cli_views
 from shiftwork.boards import registry
 from shiftwork.errors import CapacityError
 
@@ -147,7 +147,7 @@ def test_a_closed_pipe_is_no_crash():
 
 
 def test_json_has_no_infinity():
-    assert cli._finite({"a": [float("inf"), 1.0], "b": (float("nan"), "x")}) == {
+    assert cli_views.finite({"a": [float("inf"), 1.0], "b": (float("nan"), "x")}) == {
         "a": [None, 1.0],
         "b": [None, "x"],
     }
@@ -164,7 +164,7 @@ def test_start_is_fast():
 
 
 def test_progress_says_how_long_it_took(capsys):
-    show = cli._progress()
+    show = cli_views.progress_printer()
     show("reading [bold]net[/bold]")
     captured = capsys.readouterr()
     assert captured.out == ""

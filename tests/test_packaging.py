@@ -33,7 +33,7 @@ OWN = {
         "shiftwork.workspace",
     ),
 }
-PRINTERS = {"src/shiftwork/cli.py", "src/shiftwork/__main__.py"}
+PRINTERS = {"src/shiftwork/__main__.py"}
 SOURCES = [
     (package, path)
     for package, folder in FOLDERS.items()

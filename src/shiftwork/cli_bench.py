@@ -1,0 +1,119 @@
+"""The commands ``shiftwork bench ...``."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shiftwork.cli_options import (
+    AsJson,
+    BoardName,
+    Folder,
+    Seeds,
+)
+from shiftwork.cli_views import (
+    benchmark_tables,
+    new_table,
+    progress_printer,
+    show_result,
+)
+
+bench_app = typer.Typer(help="Reproduce published benchmarks.", no_args_is_help=True)
+
+
+@bench_app.command()
+def mlperf_tiny(
+    files: Annotated[
+        Path,
+        typer.Option(
+            help="Folder that holds models/mlperf_tiny, data/kws, data/cifar10 and "
+            "data/mlperf_tiny_golden.",
+            show_default=False,
+        ),
+    ],
+    output: Folder = Path("shiftwork-bench"),
+    networks: Annotated[
+        str | None, typer.Option(help="Of kws,ic,vww,ad; default: all of them.")
+    ] = None,
+    board: BoardName = None,
+    route: Annotated[bool, typer.Option(help="Place and route, or stop at the cycles.")] = True,
+    seeds: Seeds = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables to this file too.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the four MLPerf Tiny networks: accuracy, cycles, clock and latency.
+
+    The tables go to mlperf_tiny.md and mlperf_tiny.json in the output folder, where quantized
+    networks and routed designs are kept for the next run.
+    """
+    from shiftwork import bench
+    from shiftwork.bench_page import MARKDOWN, write
+
+    outcome = bench.run(
+        files,
+        output,
+        networks=bench.select(networks),
+        board=board,
+        route=route,
+        seeds=seeds,
+        progress=progress_printer(),
+    )
+    options = {"--files": files, "-o": output, "--networks": networks, "--board": board}
+    record = write(outcome, output, options | {"--seeds": seeds}, route=route, also=markdown)
+    show_result(record, as_json, *benchmark_tables(outcome), f"wrote {output / MARKDOWN}")
+    outcome.check()
+
+
+@bench_app.command()
+def estimates(
+    output: Folder = Path("shiftwork-bench-estimates"),
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the MLPerf Tiny files; without it their designs are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    board: BoardName = None,
+    route: Annotated[bool, typer.Option(help="Place and route, or count the netlist.")] = True,
+    seeds: Annotated[int, typer.Option(min=1, help="Starts of the placer.")] = 1,
+    publish: Annotated[
+        Path | None,
+        typer.Option(
+            help="Root of the project: fit anew, and write its docs and tests' data.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the estimates of area and clock with synthesis, place and route."""
+    if publish is not None and board is not None:
+        raise typer.BadParameter("--publish needs the designs of all boards: leave out --board")
+    from shiftwork import bench_estimates as bench
+    from shiftwork import bench_estimates_page as page
+
+    outcome = bench.run(
+        output,
+        files=files,
+        board=board,
+        route=route,
+        seeds=seeds,
+        clocks=page.known_clocks(publish / page.STORE_FILE) if publish and not route else {},
+        progress=progress_printer(),
+    )
+    options = {"--files": files, "-o": output, "--board": board, "--seeds": seeds}
+    given = [
+        str(part)
+        for option, value in (options | {"--publish": publish}).items()
+        if value is not None
+        for part in (option, value)
+    ]
+    command = ["shiftwork", "bench", "estimates", *given, *([] if route else ["--no-route"])]
+    record = page.write(outcome, output, command=shlex.join(command), publish=publish)
+    table = new_table("errors", *page.SUMMARY)
+    for row in record["errors"]:
+        table.add_row(*row.values())
+    show_result(record, as_json, table, f"wrote {output / page.MARKDOWN}")
