@@ -39,7 +39,17 @@ def test_enough_designs_of_both_families_fit_and_check() -> None:
         checks = [design.check for design in DESIGNS if find(design.board).name == board]
         assert checks.count(True) >= 5
         assert checks.count(False) >= 8
+        routed = [d.check for d in DESIGNS if find(d.board).name == board and d.routed]
+        assert routed.count(True) >= 4
+        assert routed.count(False) >= 6
     assert {design.network for design in DESIGNS} <= {*EXAMPLES, *BUNDLED, *MLPERF}
+
+
+def test_only_some_designs_are_routed(measured: list[str], tmp_path: Path) -> None:
+    design = Design(network="dense_net", rows=1, columns=2, board="icebreaker")
+    outcome = run(tmp_path, designs=[design], route=True)
+    assert measured == [design.name]
+    assert [m.fmax_mhz for m in outcome.measurements] == [None]
 
 
 def test_what_cannot_be_measured_is_left_out(measured: list[str], tmp_path: Path) -> None:
@@ -62,7 +72,7 @@ def test_what_cannot_be_measured_is_left_out(measured: list[str], tmp_path: Path
 def test_clocks_measured_before_stand_in(
     measured: list[str], tmp_path: Path, route: bool, clock: float
 ) -> None:
-    design = Design(network="dense_net", rows=1, columns=2, board="icebreaker")
+    design = Design(network="dense_net", rows=1, columns=2, board="icebreaker", routed=True)
     outcome = run(tmp_path, designs=[design], route=route, clocks={design.name: 41.0})
     assert [m.fmax_mhz for m in outcome.measurements] == [clock]
     assert measured == [design.name]

@@ -57,6 +57,7 @@ class Design:
         rows, columns: of the array.
         board: name of the board.
         check: whether it checks the coefficients, or takes part in their fit.
+        routed: whether its clock is measured too; that takes minutes a design.
     """
 
     network: str
@@ -64,6 +65,7 @@ class Design:
     columns: int
     board: str
     check: bool = False
+    routed: bool = False
 
     @property
     def name(self) -> str:
@@ -72,18 +74,22 @@ class Design:
 
 
 def _designs(board: str, shapes: Mapping[str, str]) -> tuple[Design, ...]:
-    """Designs from rows and columns in short; a ``?`` behind them marks those that check."""
+    """Designs from rows and columns in short.
+
+    A ``?`` behind them marks those that check, a ``!`` those that are routed.
+    """
     designs = []
     for network, text in shapes.items():
         for entry in text.split():
-            rows, columns = entry.rstrip("?").split("x")
+            rows, columns = entry.rstrip("?!").split("x")
             designs.append(
                 Design(
                     network=network,
                     rows=int(rows),
                     columns=int(columns),
                     board=board,
-                    check=entry.endswith("?"),
+                    check="?" in entry,
+                    routed="!" in entry,
                 )
             )
     return tuple(designs)
@@ -93,27 +99,27 @@ DESIGNS = (
     *_designs(
         "icebreaker",
         {
-            "small_cnn": "2x2 1x4?",
-            "dense_net": "1x12",
-            "residual_net": "1x1? 2x3 2x6",
-            "depthwise_net": "1x1 1x8 3x3 2x4?",
-            "mnist_cnn": "1x1 2x8 4x4? 1x8?",
-            "kws": "1x16 2x8? 1x8?",
-            "vww": "2x8 1x16",
+            "small_cnn": "2x2 1x4?!",
+            "dense_net": "1x12!",
+            "residual_net": "1x1?! 2x3! 2x6",
+            "depthwise_net": "1x1! 1x8 3x3 2x4?!",
+            "mnist_cnn": "1x1 2x8! 4x4?! 1x8?",
+            "kws": "1x16! 2x8? 1x8?",
+            "vww": "2x8! 1x16",
         },
     ),
     *_designs(
         "ulx3s-85f",
         {
-            "small_cnn": "1x6?",
-            "residual_net": "1x1 2x3? 4x8",
-            "depthwise_net": "1x1? 3x3",
-            "mnist_cnn": "1x1 2x8 4x4 1x8?",
+            "small_cnn": "1x6?!",
+            "residual_net": "1x1! 2x3?! 4x8!",
+            "depthwise_net": "1x1? 3x3!",
+            "mnist_cnn": "1x1 2x8! 4x4! 1x8?!",
             "mnist_mlp": "1x10",
-            "kws": "2x32 1x16?",
-            "ic": "2x8 4x16 8x16",
-            "vww": "4x16?",
-            "ad": "1x32 1x64?",
+            "kws": "2x32! 1x16?",
+            "ic": "2x8 4x16! 8x16",
+            "vww": "4x16?!",
+            "ad": "1x32 1x64?!",
         },
     ),
 )
@@ -152,7 +158,8 @@ def run(
         files: folder of the MLPerf Tiny models; without it their designs are left out.
         designs: what to measure.
         board: leaves out the designs of other boards.
-        route: whether to place and route, or to count what nextpnr would pack.
+        route: whether to place and route those designs whose clock counts; of the others, and
+            without it, what nextpnr would pack is counted.
         seeds: starts of the placer; the best one's clock counts.
         clocks: by design, for those that are not routed now: measured before.
         progress: is told what happens.
@@ -177,7 +184,7 @@ def run(
                 folder,
                 design,
                 programs[design.network],
-                route=route,
+                route=route and design.routed,
                 seeds=seeds,
                 progress=progress,
             )
