@@ -1,0 +1,135 @@
+"""The host shell with a small network in Amaranth's simulator, bit by bit on its serial line."""
+
+import numpy as np
+import pytest
+
+from shiftwork.boards.accelerator import Accelerator
+from shiftwork.boards.host_shell import HostShell
+from shiftwork.boards.link_protocol import (
+    CYCLES_BYTES,
+    SYNC,
+    AnswerReader,
+    Identity,
+    Kind,
+    Status,
+    request,
+)
+from shiftwork.errors import CapacityError
+from shiftwork.quant.program import Program
+from shiftwork.sim import golden
+from shiftwork.sim.layer_image import stream_bytes
+from shiftwork.sim.program_builder import ProgramBuilder
+
+CLOCK_HZ = 1_000_000
+DIVISOR = 8
+IDLE_TICKS = 64
+PATIENCE = 4000
+
+
+def tiny_program() -> Program:
+    builder = ProgramBuilder("tiny", (1, 1, 5), np.random.default_rng(0))
+    return builder.dense(3).build()
+
+
+@pytest.fixture(scope="module")
+def accelerator():
+    return Accelerator(tiny_program(), rows=1, columns=2)
+
+
+def make_shell(accelerator):
+    baud = CLOCK_HZ // DIVISOR
+    return HostShell(
+        accelerator=accelerator, clock_hz=CLOCK_HZ, baud=baud, idle_s=IDLE_TICKS / baud
+    )
+
+
+class Host:
+    """The other end of a shell's line; ``data`` are bytes, and None is a rest of IDLE_TICKS * 2."""
+
+    def __init__(self, shell):
+        self.shell = shell
+        self.reader = AnswerReader(longest=1000)
+        self.answers = []
+
+    async def send(self, ctx, data):
+        for byte in data:
+            if byte is None:
+                await ctx.tick().repeat(3 * IDLE_TICKS * DIVISOR)
+                continue
+            for bit in (0, *(byte >> index & 1 for index in range(8)), 1):
+                ctx.set(self.shell.rx, bit)
+                await ctx.tick().repeat(DIVISOR)
+
+    async def receive(self, ctx):
+        """In the background: a byte at a time, each sampled in the middle of its bits."""
+        while True:
+            if ctx.get(self.shell.tx):
+                await ctx.tick()
+                continue
+            bits = []
+            await ctx.tick().repeat(DIVISOR // 2)
+            for _ in range(9):
+                await ctx.tick().repeat(DIVISOR)
+                bits.append(ctx.get(self.shell.tx))
+            assert bits.pop() == 1
+            byte = sum(bit << index for index, bit in enumerate(bits))
+            self.answers += self.reader.feed(bytes([byte]))
+
+    async def answer(self, ctx):
+        for _ in range(PATIENCE):
+            if self.answers:
+                return self.answers.pop(0)
+            await ctx.tick()
+        pytest.fail("no answer came")
+
+
+@pytest.fixture
+def converse(run_component, accelerator):
+    """Runs a conversation ``async def bench(ctx, host)`` with a shell."""
+
+    def run(conversation):
+        shell = make_shell(accelerator)
+        host = Host(shell)
+
+        async def bench(ctx):
+            await conversation(ctx, host)
+
+        run_component(shell, bench, background=(host.receive,), limit=100_000)
+
+    return run
+
+
+def test_identity(converse, accelerator):
+    async def conversation(ctx, host):
+        await host.send(ctx, request(Kind.IDENTIFY, 77))
+        answer = await host.answer(ctx)
+        assert (answer.kind, answer.sequence, answer.status) == (Kind.IDENTIFY, 77, Status.OK)
+        assert Identity.unpack(answer.payload) == Identity(
+            version=1,
+            state=Status.OK,
+            clock_hz=CLOCK_HZ,
+            input_bytes=5,
+            output_bytes=3,
+            cycles=accelerator.schedule.cycles,
+            digest=accelerator.program.digest[:16],
+        )
+
+    converse(conversation)
+
+
+def test_inferences(converse, accelerator):
+    program = accelerator.program
+    q = np.random.default_rng(1).integers(-128, 128, (3, 1, 1, 5)).astype(np.int32)
+    frames = stream_bytes(program.tensor("input"), q)
+    expected = stream_bytes(program.tensor(program.output), golden.run(program, q))
+
+    async def conversation(ctx, host):
+        for index, frame in enumerate(frames):
+            await host.send(ctx, request(Kind.INFER, index, frame.tobytes()))
+            answer = await host.answer(ctx)
+            assert (answer.kind, answer.sequence, answer.status) == (Kind.INFER, index, Status.OK)
+            cycles = int.from_bytes(answer.payload[:CYCLES_BYTES], "little")
+            assert cycles == accelerator.schedule.cycles
+            assert answer.payload[CYCLES_BYTES:] == expected[index].tobytes()
+
+    converse(conversation)
