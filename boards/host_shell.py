@@ -1,6 +1,6 @@
 """The accelerator behind a UART: a design that answers a host (``docs/host_link.md``)."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -103,6 +103,7 @@ class HostShell(wiring.Component):
         m.submodules.responder = responder = Responder(identity=identity)
         m.submodules.crc = crc = LinkCrc()
         wiring.connect(m, receiver.o, parser.i)
+        wiring.connect(m, receiver.bits, parser.bits)
         wiring.connect(m, parser.frame, core.i)
         wiring.connect(m, core.o, responder.result)
         wiring.connect(m, responder.o, transmitter.i)
@@ -121,10 +122,9 @@ class HostShell(wiring.Component):
             # One CRC for both: the parser rests while an answer is sent.
             crc.start.eq(parser.crc_start | responder.crc_start),
             crc.valid.eq(parser.crc_valid | responder.crc_valid),
-            crc.data.eq(Mux(parser.done, responder.o.payload, receiver.o.payload)),
-            parser.crc_working.eq(crc.working),
-            parser.crc_match.eq(crc.match),
-            responder.crc_working.eq(crc.working),
+            crc.unload.eq(parser.crc_unload | responder.crc_unload),
+            crc.data.eq(Mux(parser.done, responder.o.payload, receiver.bits.payload)),
+            parser.crc_value.eq(crc.value),
             responder.crc_value.eq(crc.value),
         ]
         failed = Signal()

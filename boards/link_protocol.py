@@ -21,16 +21,17 @@ CYCLES_BYTES = 4
 DIGEST_BYTES = 8
 SEQUENCES = 256
 
-_REQUEST = struct.Struct("<BBI")
-_ANSWER = struct.Struct("<BBBI")
-_IDENTITY = struct.Struct("<BBIIII8s")
-_CRC = struct.Struct("<I")
-
-IDENTITY_BYTES = _IDENTITY.size
-OVERHEAD_BYTES = len(SYNC) + _ANSWER.size + CRC_BYTES
+LENGTH_BYTES = 3
+LONGEST_PAYLOAD = (1 << 8 * LENGTH_BYTES) - 1
+REQUEST_HEADER_BYTES = 2 + LENGTH_BYTES
+"""Kind, sequence number, length."""
+ANSWER_HEADER_BYTES = 3 + LENGTH_BYTES
+"""Kind, sequence number, status, length."""
+OVERHEAD_BYTES = len(SYNC) + ANSWER_HEADER_BYTES + CRC_BYTES
 """Of an answer, which has one byte more of it than a request."""
-REQUEST_HEADER_BYTES = _REQUEST.size
-ANSWER_HEADER_BYTES = _ANSWER.size
+
+_IDENTITY = struct.Struct(f"<BBII3s3s{DIGEST_BYTES}s")
+IDENTITY_BYTES = _IDENTITY.size
 
 
 class Kind(IntEnum):
@@ -67,17 +68,17 @@ class Identity:
         state: of the core: ``OK`` if it can take a frame, else what a request for an inference
             would be answered with.
         clock_hz: of the core.
-        input_bytes, output_bytes: of a frame, as it is streamed.
         cycles: that the schedule predicts for a frame.
+        input_bytes, output_bytes: of a frame, as it is streamed.
         digest: the first ``DIGEST_BYTES`` bytes of the network's digest, as hexadecimal digits.
     """
 
     version: int
     state: int
     clock_hz: int
+    cycles: int
     input_bytes: int
     output_bytes: int
-    cycles: int
     digest: str
 
     def pack(self) -> bytes:
@@ -86,24 +87,25 @@ class Identity:
             self.version,
             self.state,
             self.clock_hz,
-            self.input_bytes,
-            self.output_bytes,
             self.cycles,
+            _length(self.input_bytes),
+            _length(self.output_bytes),
             bytes.fromhex(self.digest),
         )
 
     @classmethod
     def unpack(cls, payload: bytes) -> "Identity":
         """The inverse of :meth:`pack`."""
-        *numbers, digest = _IDENTITY.unpack(payload)
-        version, state, clock_hz, input_bytes, output_bytes, cycles = numbers
+        version, state, clock_hz, cycles, input_bytes, output_bytes, digest = _IDENTITY.unpack(
+            payload
+        )
         return cls(
             version=version,
             state=state,
             clock_hz=clock_hz,
-            input_bytes=input_bytes,
-            output_bytes=output_bytes,
             cycles=cycles,
+            input_bytes=_number(input_bytes),
+            output_bytes=_number(output_bytes),
             digest=digest.hex(),
         )
 
@@ -126,8 +128,8 @@ class Answer:
 
     def pack(self) -> bytes:
         """The bytes on the line."""
-        header = _ANSWER.pack(self.kind | ANSWER, self.sequence, self.status, len(self.payload))
-        return _sealed(header + self.payload)
+        header = bytes([self.kind | ANSWER, self.sequence, self.status])
+        return _sealed(header + _length(len(self.payload)) + self.payload)
 
 
 def short_digest(program: Program) -> str:
@@ -137,11 +139,23 @@ def short_digest(program: Program) -> str:
 
 def request(kind: Kind, sequence: int, payload: bytes = b"") -> bytes:
     """The bytes of a request on the line."""
-    return _sealed(_REQUEST.pack(kind, sequence, len(payload)) + payload)
+    return _sealed(bytes([kind, sequence]) + _length(len(payload)) + payload)
 
 
 def _sealed(content: bytes) -> bytes:
-    return SYNC + content + _CRC.pack(zlib.crc32(content))
+    return SYNC + content + _crc(content)
+
+
+def _crc(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(CRC_BYTES, "little")
+
+
+def _length(number: int) -> bytes:
+    return number.to_bytes(LENGTH_BYTES, "little")
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
 
 
 class AnswerReader:
@@ -173,20 +187,23 @@ class AnswerReader:
 
     def _size(self) -> int | None:
         """Bytes of the packet at the front, 0 if it is none; None if more must come first."""
-        if len(self._bytes) < len(SYNC) + _ANSWER.size:
+        header = self._bytes[len(SYNC) : len(SYNC) + ANSWER_HEADER_BYTES]
+        if len(header) < ANSWER_HEADER_BYTES:
             return None
-        *_, length = _ANSWER.unpack_from(self._bytes, len(SYNC))
+        length = _number(header[-LENGTH_BYTES:])
         if length > self._longest:
             return 0
         size = OVERHEAD_BYTES + length
         return size if len(self._bytes) >= size else None
 
     def _answer(self, size: int) -> Answer | None:
-        if not size:
+        content = bytes(self._bytes[len(SYNC) : max(size - CRC_BYTES, 0)])
+        if not size or _crc(content) != self._bytes[size - CRC_BYTES : size]:
             return None
-        content = self._bytes[len(SYNC) : size - CRC_BYTES]
-        if _CRC.pack(zlib.crc32(content)) != self._bytes[size - CRC_BYTES : size]:
-            return None
-        kind, sequence, status, _ = _ANSWER.unpack_from(content)
-        payload = bytes(content[_ANSWER.size :])
-        return Answer(kind=kind & ~ANSWER, sequence=sequence, status=status, payload=payload)
+        kind, sequence, status = content[:3]
+        return Answer(
+            kind=kind & ~ANSWER,
+            sequence=sequence,
+            status=status,
+            payload=content[ANSWER_HEADER_BYTES:],
+        )

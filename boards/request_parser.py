@@ -35,13 +35,13 @@ class RequestParser(wiring.Component):
 
     Whatever is not a request is skipped up to the next ``SYNC``. Kind and length are judged before
     a byte goes to the core. A frame that was begun is always ended: if the line rests in the middle
-    of it, zeros fill it up. Whether it was good is known at its end, from the CRC; the core computes
-    it meanwhile, and its output must be dropped unless ``request.status`` says ``OK``.
+    of it, it is filled up with anything. Whether it was good is known at its end, from the CRC; the
+    core computes it meanwhile, and its output must be dropped unless ``request.status`` says
+    ``OK``.
 
-    Latency: ``done`` follows the last byte of a request by ``link_crc.CYCLES`` + 2 cycles. Flow
-    control: ``i`` has none: bytes that come between ``done`` and ``resume`` are lost, and so is one
-    for the core that comes before the core has taken the last; the request is incomplete then.
-    ``frame`` is a valid/ready stream.
+    Latency: ``done`` follows the last byte of a request by a cycle. Flow control: none at ``i`` and
+    ``bits``: what comes between ``done`` and ``resume`` is lost. ``frame`` is a valid/ready stream;
+    a byte that the core does not take at once is lost, and the request is incomplete then.
 
     Parameters:
         frame_bytes: length of a frame.
@@ -49,13 +49,12 @@ class RequestParser(wiring.Component):
             of two.
 
     Members:
-        i: bytes from the line.
-        tick: of the receiver.
-        refusal: what a request for an inference is answered with if it comes now, ``OK`` if the core
+        i, bits, tick: of the receiver.
+        refusal: what a request for an inference is answered with now, ``OK`` if the core
             can take a frame.
         frame: to the core.
-        crc_start, crc_valid: to the CRC, which takes the bytes of ``i``.
-        crc_working, crc_match: from it.
+        crc_start, crc_valid, crc_unload: to the CRC, which takes ``bits.payload``.
+        crc_value: from it.
         done: there is a request; stays until ``resume``.
         request: what it is.
         resume: it has been answered.
@@ -67,13 +66,14 @@ class RequestParser(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(8, always_ready=True)),
+                "bits": In(stream.Signature(1, always_ready=True)),
                 "tick": In(1),
                 "refusal": In(STATUS_BITS),
                 "frame": Out(stream.Signature(8)),
                 "crc_start": Out(1),
                 "crc_valid": Out(1),
-                "crc_working": In(1),
-                "crc_match": In(1),
+                "crc_unload": Out(1),
+                "crc_value": In(1),
                 "done": Out(1),
                 "request": Out(Request),
                 "resume": In(1),
@@ -82,17 +82,21 @@ class RequestParser(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        request = self.request
+        request = Signal(Request, reset_less=True)
         byte, arrived = self.i.payload, self.i.valid
         timeout = self._add_idle_timer(m)
-        index = Signal(range(REQUEST_HEADER_BYTES))
-        known = Signal()
-        wrong_length = Signal()
-        left = Signal(range(self.frame_bytes))
-        transfer = Signal()
-        m.d.comb += transfer.eq(self.frame.valid & self.frame.ready)
-        with m.If(transfer):
-            m.d.sync += [self.frame.valid.eq(0), left.eq(left - 1)]
+        index = Signal(range(REQUEST_HEADER_BYTES), reset_less=True)
+        wrong = Signal(reset_less=True)
+        left = Signal(range(self.frame_bytes), reset_less=True)
+        last = Signal()
+        m.d.comb += [
+            self.request.eq(request),
+            self.frame.payload.eq(byte),
+            self.crc_valid.eq(self.bits.valid),
+            last.eq(self.frame.valid & self.frame.ready & (left == 0)),
+        ]
+        with m.If(self.frame.valid & self.frame.ready):
+            m.d.sync += left.eq(left - 1)
 
         def end(status: Value | Status) -> None:
             m.d.sync += request.status.eq(status)
@@ -101,28 +105,19 @@ class RequestParser(wiring.Component):
         with m.FSM():
             with m.State("HUNT"):
                 m.d.comb += self.crc_start.eq(1)
-                m.d.sync += [index.eq(0), wrong_length.eq(0), request.loaded.eq(0)]
                 with m.If(arrived & (byte == SYNC[0])):
                     m.next = "SYNC"
             with m.State("SYNC"):
                 m.d.comb += self.crc_start.eq(1)
+                m.d.sync += [index.eq(0), wrong.eq(0), request.loaded.eq(0)]
                 with m.If(arrived & (byte == SYNC[1])):
                     m.next = "HEADER"
                 with m.Elif(timeout | (arrived & (byte != SYNC[0]))):
                     m.next = "HUNT"
             with m.State("HEADER"):
-                m.d.comb += self.crc_valid.eq(arrived)
                 with m.If(arrived):
+                    self._take_header(m, request, index, wrong)
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == 0):
-                        m.d.sync += [
-                            request.infer.eq(byte == Kind.INFER),
-                            known.eq((byte == Kind.INFER) | (byte == Kind.IDENTIFY)),
-                        ]
-                    with m.If(index == 1):
-                        m.d.sync += request.sequence.eq(byte)
-                    with m.If((index >= LENGTH_INDEX) & (byte != self._length_byte(index))):
-                        m.d.sync += wrong_length.eq(1)
                     with m.If(index == REQUEST_HEADER_BYTES - 1):
                         m.next = "JUDGE"
                 with m.If(timeout):
@@ -130,45 +125,57 @@ class RequestParser(wiring.Component):
             with m.State("JUDGE"):
                 m.d.sync += [index.eq(0), left.eq(self.frame_bytes - 1)]
                 m.next = "CRC"
-                with m.If(~known):
-                    end(Status.UNKNOWN_KIND)
-                with m.Elif(wrong_length):
+                with m.If(request.status != Status.OK):
+                    m.next = "DONE"
+                with m.Elif(wrong):
                     end(Status.WRONG_LENGTH)
                 with m.Elif(request.infer):
-                    with m.If(self.refusal == Status.OK):
-                        m.d.sync += request.loaded.eq(1)
-                        m.next = "FRAME"
-                    with m.Else():
+                    m.d.sync += request.loaded.eq(self.refusal == Status.OK)
+                    m.next = "FRAME"
+                    with m.If(self.refusal != Status.OK):
                         end(self.refusal)
             with m.State("FRAME"):
-                m.d.comb += self.crc_valid.eq(arrived)
-                with m.If(arrived & ~self.frame.valid):
-                    m.d.sync += [self.frame.valid.eq(1), self.frame.payload.eq(byte)]
-                with m.If(transfer & (left == 0)):
+                m.d.comb += self.frame.valid.eq(arrived)
+                with m.If(last):
                     m.next = "CRC"
                 with m.Elif(timeout):
                     m.next = "PAD"
             with m.State("PAD"):
-                m.d.sync += request.status.eq(Status.INCOMPLETE)
-                with m.If(~self.frame.valid):
-                    m.d.sync += [self.frame.valid.eq(1), self.frame.payload.eq(0)]
-                with m.If(transfer & (left == 0)):
-                    m.next = "DONE"
+                m.d.comb += self.frame.valid.eq(1)
+                with m.If(last):
+                    end(Status.INCOMPLETE)
             with m.State("CRC"):
-                m.d.comb += self.crc_valid.eq(arrived)
+                m.d.comb += self.crc_unload.eq(1)
+                with m.If(self.bits.valid & (self.bits.payload != self.crc_value)):
+                    m.d.sync += wrong.eq(1)
                 with m.If(arrived):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == CRC_BYTES - 1):
-                        m.next = "CHECK"
-                with m.If(timeout):
+                with m.If(arrived & (index == CRC_BYTES - 1)):
+                    end(Mux(wrong, Status.DAMAGED, Status.OK))
+                with m.Elif(timeout):
                     end(Status.INCOMPLETE)
-            with m.State("CHECK"), m.If(~self.crc_working):
-                end(Mux(self.crc_match, Status.OK, Status.DAMAGED))
             with m.State("DONE"):
-                m.d.comb += self.done.eq(1)
+                m.d.comb += [self.done.eq(1), self.crc_valid.eq(0)]
                 with m.If(self.resume):
                     m.next = "HUNT"
         return m
+
+    def _take_header(self, m: Module, request: data.View, index: Signal, wrong: Signal) -> None:
+        """Keeps the kind, as ``infer`` and an ``OK`` or not, and the sequence number."""
+        byte = self.i.payload
+        with m.If(index == 0):
+            m.d.sync += [
+                request.infer.eq(byte == Kind.INFER),
+                request.status.eq(
+                    Mux((byte == Kind.INFER) | (byte == Kind.IDENTIFY), 0, Status.UNKNOWN_KIND)
+                ),
+            ]
+        with m.If(index == 1):
+            m.d.sync += request.sequence.eq(byte)
+        right = Const(self.frame_bytes << 8 * LENGTH_INDEX, 8 << len(index))
+        expected = Mux(request.infer, right.word_select(index, 8), 0)
+        with m.If((index >= LENGTH_INDEX) & (byte != expected)):
+            m.d.sync += wrong.eq(1)
 
     def _add_idle_timer(self, m: Module) -> Value:
         """Whether no byte has come for so long that no more of this request will."""
@@ -178,9 +185,3 @@ class RequestParser(wiring.Component):
         with m.Elif(self.tick):
             m.d.sync += ticks.eq(ticks + 1)
         return ticks[-1]
-
-    def _length_byte(self, index: Signal) -> Value:
-        """What the header's byte of that index must be, if it belongs to the length."""
-        right = self.frame_bytes << 8 * LENGTH_INDEX
-        expected = Const(right, 8 * (1 << len(index))).word_select(index, 8)
-        return Mux(self.request.infer, expected, 0)

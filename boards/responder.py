@@ -1,6 +1,6 @@
-"""From requests to the bytes of their answers."""
+"""From requests to the bits of their answers."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,8 +25,8 @@ LENGTH_INDEX = STATUS_INDEX + 1
 PAYLOAD_INDEX = KIND_INDEX + ANSWER_HEADER_BYTES
 STATE_INDEX = PAYLOAD_INDEX + 1
 """Of bytes in an answer; the state is the second byte of an identity."""
-FIXED_BYTES = 64
-"""That ``index`` can count; an answer up to its output or CRC is no longer."""
+PLACE_BITS = 8
+"""An answer up to its output or CRC is at most so many bits as they can count: 32 bytes."""
 
 
 class Responder(wiring.Component):
@@ -35,9 +35,9 @@ class Responder(wiring.Component):
     If the core computes a frame, the answer waits for its output. With a status other than ``OK``
     all of the output is thrown away before.
 
-    Latency: the first byte is valid two cycles after ``done``, or after the first byte of the
-    core's output is there; ``resume`` comes with the transfer of the last byte. Flow control: ``o``
-    and ``result`` are valid/ready streams.
+    Latency: the first bit is valid a cycle after ``done``, or after the first byte of the core's
+    output is there; ``resume`` comes with the transfer of the last bit. Flow control: ``o`` and
+    ``result`` are valid/ready streams; within a byte, ``o`` stays valid.
 
     Parameters:
         identity: what is told of the board; its ``state`` does not matter.
@@ -48,9 +48,9 @@ class Responder(wiring.Component):
         refusal: state of the core, for the identity.
         cycles: that the core has computed for.
         result: output of the core.
-        o: bytes for the line.
-        crc_start, crc_valid: to the CRC, which takes the bytes of ``o``.
-        crc_working, crc_value: from it.
+        o: bits for the line.
+        crc_start, crc_valid, crc_unload: to the CRC, which takes ``o.payload``.
+        crc_value: from it.
     """
 
     def __init__(self, *, identity: Identity):
@@ -63,11 +63,11 @@ class Responder(wiring.Component):
                 "refusal": In(STATUS_BITS),
                 "cycles": In(8 * CYCLES_BYTES),
                 "result": In(stream.Signature(8)),
-                "o": Out(stream.Signature(8)),
+                "o": Out(stream.Signature(1)),
                 "crc_start": Out(1),
                 "crc_valid": Out(1),
-                "crc_working": In(1),
-                "crc_value": In(8 * CRC_BYTES),
+                "crc_unload": Out(1),
+                "crc_value": In(1),
             }
         )
 
@@ -76,30 +76,27 @@ class Responder(wiring.Component):
         request, result = self.request, self.result
         good = Signal()
         sent = Signal()
-        index = Signal(range(FIXED_BYTES))
-        last_index = Signal(range(FIXED_BYTES))
-        left = Signal(range(self.identity.output_bytes))
+        byte_sent = Signal()
+        place = Signal(PLACE_BITS, reset_less=True)
+        index = place[3:]
+        last_index = Signal(len(index))
+        left = Signal(range(self.identity.output_bytes), reset_less=True)
         m.d.comb += [
             good.eq(request.status == Status.OK),
             sent.eq(self.o.valid & self.o.ready),
-            last_index.eq(PAYLOAD_INDEX - 1),
+            byte_sent.eq(sent & place[:3].all()),
+            last_index.eq(PAYLOAD_INDEX - 1 + Mux(good, self._fixed_bytes(), 0)),
         ]
-        with m.If(good):
-            m.d.comb += last_index.eq(
-                PAYLOAD_INDEX - 1 + Mux(request.infer, CYCLES_BYTES, IDENTITY_BYTES)
-            )
         with m.If(sent):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += place.eq(place + 1)
         with m.If(result.valid & result.ready):
             m.d.sync += left.eq(left - 1)
         with m.FSM():
             with m.State("REST"):
-                m.d.sync += [index.eq(0), left.eq(self.identity.output_bytes - 1)]
-                with m.If(self.done & ~request.loaded):
+                m.d.sync += [place.eq(0), left.eq(self.identity.output_bytes - 1)]
+                with m.If(self.done & (result.valid | ~request.loaded)):
                     m.next = "FIXED"
-                with m.Elif(self.done & result.valid):
-                    m.next = "FIXED"
-                    with m.If(~good):
+                    with m.If(request.loaded & ~good):
                         m.next = "DROP"
             with m.State("DROP"):
                 m.d.comb += result.ready.eq(1)
@@ -108,69 +105,74 @@ class Responder(wiring.Component):
             with m.State("FIXED"):
                 m.d.comb += [
                     self.o.valid.eq(1),
-                    self.o.payload.eq(self._fixed_byte(index, good)),
+                    self.o.payload.eq(self._fixed_bit(place, good)),
                     self.crc_start.eq(index < KIND_INDEX),
-                    self.crc_valid.eq(sent & (index >= KIND_INDEX)),
+                    self.crc_valid.eq(sent),
                 ]
-                with m.If(sent & (index == last_index)):
-                    m.d.sync += index.eq(0)
+                with m.If(byte_sent & (index == last_index)):
+                    m.d.sync += place.eq(0)
                     m.next = "CRC"
                     with m.If(good & request.infer):
                         m.next = "OUTPUT"
             with m.State("OUTPUT"):
                 m.d.comb += [
                     self.o.valid.eq(result.valid),
-                    self.o.payload.eq(result.payload),
-                    result.ready.eq(self.o.ready),
+                    self.o.payload.eq(result.payload.bit_select(place[:3], 1)),
                     self.crc_valid.eq(sent),
+                    result.ready.eq(byte_sent),
                 ]
-                m.d.sync += index.eq(0)
-                with m.If(sent & (left == 0)):
+                with m.If(byte_sent & (left == 0)):
+                    m.d.sync += place.eq(0)
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.comb += [
-                    self.o.valid.eq(~self.crc_working),
-                    self.o.payload.eq(self.crc_value.word_select(index[:2], 8)),
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(self.crc_value),
+                    self.crc_unload.eq(1),
+                    self.crc_valid.eq(sent),
+                    self.resume.eq(byte_sent & (index == CRC_BYTES - 1)),
                 ]
-                with m.If(sent & (index == CRC_BYTES - 1)):
-                    m.d.comb += self.resume.eq(1)
+                with m.If(self.resume):
                     m.next = "REST"
         return m
 
-    def _fixed_byte(self, index: Signal, good: Value) -> Value:
-        """The byte of an answer before its output or CRC, by its index."""
-        request = self.request
-        fixed = _table(index, self._identity_answer())
-        with_cycles = request.infer & (index >= PAYLOAD_INDEX)
-        byte = Mux(with_cycles, self.cycles.word_select((index - PAYLOAD_INDEX)[:2], 8), fixed)
-        inference = CYCLES_BYTES + self.identity.output_bytes
-        length = Mux(request.infer, _table(index, _at_length(inference)), fixed)
+    def _fixed_bytes(self) -> Value:
+        """Bytes of a payload before the output."""
+        return Mux(self.request.infer, CYCLES_BYTES, IDENTITY_BYTES)
+
+    def _fixed_bit(self, place: Signal, good: Value) -> Value:
+        """The bit of an answer before its output or CRC, by its place."""
+        request, index = self.request, place[3:]
+        identity = _table(place, self._identity_answer())
+        inference = _table(place, self._inference_answer())
+        payload = Mux(
+            index == STATE_INDEX, self.refusal.bit_select(place[:2], 1) & ~place[2], identity
+        )
+        cycles = self.cycles.bit_select(place[:5], 1)
+        bit = Mux(index < PAYLOAD_INDEX, identity, Mux(request.infer, cycles, payload))
         in_length = (index >= LENGTH_INDEX) & (index < PAYLOAD_INDEX)
-        byte = Mux(in_length, Mux(good, length, 0), byte)
-        byte = Mux(index == KIND_INDEX, _kind(request), byte)
-        byte = Mux(index == SEQUENCE_INDEX, request.sequence, byte)
-        byte = Mux(index == STATUS_INDEX, request.status, byte)
-        return Mux((index == STATE_INDEX) & ~request.infer, self.refusal, byte)
+        bit = Mux(in_length, good & Mux(request.infer, inference, identity), bit)
+        bit = Mux(index == KIND_INDEX, Mux(request.infer, inference, identity), bit)
+        bit = Mux(index == SEQUENCE_INDEX, request.sequence.bit_select(place[:3], 1), bit)
+        status = request.status.bit_select(place[:2], 1) & ~place[2]
+        return Mux(index == STATUS_INDEX, status, bit)
 
     def _identity_answer(self) -> bytes:
-        """SYNC, length and identity at their places; the rest of the answer is zeros."""
-        head = SYNC + bytes(LENGTH_INDEX - len(SYNC))
-        length = IDENTITY_BYTES.to_bytes(PAYLOAD_INDEX - LENGTH_INDEX, "little")
-        return head + length + self.identity.pack()
+        """The constants of the answer to a query for the identity."""
+        return _header(Kind.IDENTIFY, IDENTITY_BYTES) + self.identity.pack()
+
+    def _inference_answer(self) -> bytes:
+        """The constants of an answer with an output."""
+        return _header(Kind.INFER, CYCLES_BYTES + self.identity.output_bytes)
 
 
-def _kind(request: Value) -> Value:
-    return Mux(request.infer, ANSWER | Kind.INFER, ANSWER | Kind.IDENTIFY)
+def _header(kind: Kind, payload_bytes: int) -> bytes:
+    """Up to the payload, with zeros for what is not constant."""
+    begin = SYNC + bytes([ANSWER | kind])
+    length = payload_bytes.to_bytes(PAYLOAD_INDEX - LENGTH_INDEX, "little")
+    return begin.ljust(LENGTH_INDEX, b"\0") + length
 
 
-def _at_length(length: int) -> bytes:
-    return bytes(LENGTH_INDEX) + length.to_bytes(PAYLOAD_INDEX - LENGTH_INDEX, "little")
-
-
-def _table(index: Signal, content: bytes) -> Value:
-    """The byte at ``index``, as logic: a lookup table a bit, rather than a memory."""
-    planes = []
-    for bit in range(8):
-        column = sum((byte >> bit & 1) << place for place, byte in enumerate(content))
-        planes.append(Const(column, 1 << len(index)).bit_select(index, 1))
-    return Cat(*planes)
+def _table(place: Signal, content: bytes) -> Value:
+    """The bit at ``place``, as logic rather than a memory."""
+    return Const(int.from_bytes(content, "little"), 1 << len(place)).bit_select(place, 1)

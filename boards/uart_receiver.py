@@ -1,4 +1,4 @@
-"""From the serial line to bytes."""
+"""From the serial line to bits and bytes."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -19,8 +19,8 @@ class UartReceiver(wiring.Component):
     longer low there was a glitch and no start bit. A byte whose stop bit is low is dropped, and the
     line has to be high before the next one can begin: a break is no byte.
 
-    Latency: a byte is valid ``latency`` cycles after its first low cycle on ``rx``. Flow control:
-    none; a byte is there for one cycle.
+    Latency: a byte is valid ``latency`` cycles after its first low cycle on ``rx``, a cycle after
+    its stop bit was sampled. Flow control: none; bits and bytes are there for one cycle.
 
     Parameters:
         divisor: clock cycles a bit, at least ``LEAST_DIVISOR``.
@@ -28,6 +28,7 @@ class UartReceiver(wiring.Component):
     Members:
         rx: the line, high at rest; not synchronous to the clock.
         o: the bytes.
+        bits: their bits, as they are sampled; those of a byte that is dropped too.
         tick: once in the time of a bit, whether or not anything is received.
 
     Raises:
@@ -45,6 +46,7 @@ class UartReceiver(wiring.Component):
             {
                 "rx": In(1, init=1),
                 "o": Out(stream.Signature(8, always_ready=True)),
+                "bits": Out(stream.Signature(1, always_ready=True)),
                 "tick": Out(1),
             }
         )
@@ -66,9 +68,13 @@ class UartReceiver(wiring.Component):
             self.rx, line, init=1, stages=SYNCHRONIZER_STAGES
         )
         timer = Signal(range(self.divisor))
-        bits = Signal(8, reset_less=True)
+        byte = Signal(8, reset_less=True)
         left = Signal(3)
-        m.d.comb += [self.tick.eq(timer == 0), self.o.payload.eq(bits)]
+        m.d.comb += [
+            self.tick.eq(timer == 0),
+            self.o.payload.eq(byte),
+            self.bits.payload.eq(line),
+        ]
         m.d.sync += [
             timer.eq(Mux(self.tick, self.divisor - 1, timer - 1)),
             self.o.valid.eq(0),
@@ -82,7 +88,8 @@ class UartReceiver(wiring.Component):
                 with m.If(line):
                     m.next = "IDLE"
             with m.State("DATA"), m.If(self.tick):
-                m.d.sync += [bits.eq(Cat(bits[1:], line)), left.eq(left + 1)]
+                m.d.comb += self.bits.valid.eq(1)
+                m.d.sync += [byte.eq(Cat(byte[1:], line)), left.eq(left + 1)]
                 with m.If(left.all()):
                     m.next = "STOP"
             with m.State("STOP"), m.If(self.tick):

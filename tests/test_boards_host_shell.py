@@ -7,14 +7,12 @@ from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.host_shell import HostShell
 from shiftwork.boards.link_protocol import (
     CYCLES_BYTES,
-    SYNC,
     AnswerReader,
     Identity,
     Kind,
     Status,
     request,
 )
-from shiftwork.errors import CapacityError
 from shiftwork.quant.program import Program
 from shiftwork.sim import golden
 from shiftwork.sim.layer_image import stream_bytes
@@ -44,7 +42,7 @@ def make_shell(accelerator):
 
 
 class Host:
-    """The other end of a shell's line; ``data`` are bytes, and None is a rest of IDLE_TICKS * 2."""
+    """The other end of a shell's line: sends bytes, and rests of the line (None); reads answers."""
 
     def __init__(self, shell):
         self.shell = shell
