@@ -1,10 +1,15 @@
 """The accelerator behind a UART: a design that answers a host (``docs/host_link.md``)."""
 
+import tempfile
+from pathlib import Path
+
 from amaranth import Module, Mux, Signal, Value
+from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from shiftwork.boards.accelerator import Accelerator
+from shiftwork.boards import yowasp
+from shiftwork.boards.accelerator import YOSYS_LIMIT_S, Accelerator
 from shiftwork.boards.link_crc import LinkCrc
 from shiftwork.boards.link_protocol import (
     PROTOCOL_VERSION,
@@ -17,7 +22,9 @@ from shiftwork.boards.responder import Responder
 from shiftwork.boards.uart_receiver import UartReceiver
 from shiftwork.boards.uart_transmitter import UartTransmitter
 from shiftwork.errors import CapacityError
+from shiftwork.hw import verilog
 
+TOP = "shiftwork_host"
 IDLE_S = 0.05
 """A rest of the line in the middle of a request that ends it: longer than a host's scheduler or a
 USB adapter pauses."""
@@ -90,6 +97,35 @@ class HostShell(wiring.Component):
             cycles=self.accelerator.schedule.cycles,
             digest=short_digest(program),
         )
+
+    def verilog(self) -> str:
+        """Verilog of the shell and its core, in a module named ``TOP``.
+
+        Raises:
+            ToolError: if yosys is missing, fails or takes too long.
+        """
+        names = ("rx", "tx", "busy", "error", *(FLASH_PORTS if self.accelerator.has_flash else ()))
+        ports = {name: (getattr(self, name), None) for name in names}
+        commands = (command.replace(verilog.TOP, TOP) for command in verilog.YOSYS_COMMANDS)
+        with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
+            folder = Path(name)
+            text = rtlil.convert(self, name=TOP, ports=ports, emit_src=False)
+            (folder / verilog.RTLIL_FILE).write_text(text)
+            yowasp.run(
+                "yosys",
+                ["-q", "-p", "; ".join(commands)],
+                folder=folder,
+                log=folder / "yosys.log",
+                limit_s=YOSYS_LIMIT_S,
+                progress=lambda _: None,
+            )
+            text = (folder / verilog.VERILOG_FILE).read_text()
+        network = self.accelerator.program
+        heading = (
+            f"Accelerator for '{network.name}' behind a UART, made by Shiftwork\n"
+            f"{self.clock_hz} Hz, {self.baud} baud\nnetwork {network.digest}"
+        )
+        return verilog.clean(text, heading=heading)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
