@@ -21,11 +21,10 @@ class LinkCrc(wiring.Component):
         value: the lowest bit of the CRC that has not been unloaded.
     """
 
-    start: In(1)
-    valid: In(1)
-    data: In(1)
-    unload: In(1)
-    value: Out(1)
+    def __init__(self) -> None:
+        super().__init__(
+            {"start": In(1), "valid": In(1), "data": In(1), "unload": In(1), "value": Out(1)}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

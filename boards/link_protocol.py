@@ -154,7 +154,7 @@ def _length(number: int) -> bytes:
     return number.to_bytes(LENGTH_BYTES, "little")
 
 
-def _number(data: bytes) -> int:
+def _number(data: bytes | bytearray) -> int:
     return int.from_bytes(data, "little")
 
 
@@ -172,7 +172,7 @@ class AnswerReader:
     def feed(self, data: bytes) -> list[Answer]:
         """Takes bytes; returns the answers that they complete."""
         self._bytes += data
-        answers = []
+        answers: list[Answer] = []
         while (start := self._bytes.find(SYNC)) >= 0:
             del self._bytes[:start]
             size = self._size()

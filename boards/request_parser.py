@@ -17,17 +17,12 @@ LENGTH_INDEX = 2
 """Of the length's first byte in the header, after kind and sequence number."""
 
 
-class Request(data.Struct):
-    """A request that has been read, and what is to be answered.
+Request = data.StructLayout({"infer": 1, "sequence": 8, "loaded": 1, "status": STATUS_BITS})
+"""A request that has been read, and what is to be answered.
 
-    ``infer``: it asks for an inference; ``sequence``: its number; ``loaded``: the core computes a
-    frame because of it; ``status``: a :class:`Status`; unless it is ``OK``, the frame is worthless.
-    """
-
-    infer: 1
-    sequence: 8
-    loaded: 1
-    status: STATUS_BITS
+``infer``: it asks for an inference; ``sequence``: its number; ``loaded``: the core computes a frame
+because of it; ``status``: a :class:`Status`; unless it is ``OK``, the frame is worthless.
+"""
 
 
 class RequestParser(wiring.Component):

@@ -35,6 +35,9 @@ EXPIRE_BITS = 3 * IDLE_BITS
 DEFAULT_CLOCK_HZ = 12_000_000
 """Of a design for no board."""
 END_S = 5.0
+START_S = 5.0
+SLOWEST_HZ = 20_000.0
+"""Cycles a second of a simulation that has to share its processor."""
 
 
 def simulated_shell(accelerator: Accelerator) -> HostShell:
@@ -42,9 +45,15 @@ def simulated_shell(accelerator: Accelerator) -> HostShell:
     board = accelerator.board
     clock_hz = DEFAULT_CLOCK_HZ if board is None else round(board.target_mhz * 1e6)
     baud = clock_hz // DIVISOR
-    return HostShell(
-        accelerator=accelerator, clock_hz=clock_hz, baud=baud, idle_s=IDLE_BITS / baud
-    )
+    return HostShell(accelerator=accelerator, clock_hz=clock_hz, baud=baud, idle_s=IDLE_BITS / baud)
+
+
+def simulation_seconds(shell: HostShell) -> float:
+    """What a simulated answer may take at most, on a slow and busy machine."""
+    identity = shell.identity
+    line_bits = 10 * (identity.input_bytes + identity.output_bytes)
+    flash_cycles = 16 * len(shell.accelerator.flash_image or b"")
+    return START_S + (identity.cycles + line_bits * DIVISOR + flash_cycles) / SLOWEST_HZ
 
 
 class SimulatedBoard:
