@@ -37,7 +37,7 @@ def send_all(link, line, frames, expected):
     return outcomes
 
 
-@pytest.mark.parametrize("frames", [150, pytest.param(1000, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("frames", [150, pytest.param(1000, marks=pytest.mark.slow)])
 def test_no_wrong_answer(frames):
     program = dense_net()
     rng = np.random.default_rng(SEED)
