@@ -69,6 +69,8 @@ class HostShell(wiring.Component):
     def __init__(
         self, *, accelerator: Accelerator, clock_hz: int, baud: int, idle_s: float = IDLE_S
     ):
+        # It is asked for its identity without being elaborated: no warning about that.
+        self._MustUse__used = True
         self.accelerator = accelerator
         self.clock_hz = clock_hz
         self.baud = baud

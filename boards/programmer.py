@@ -77,7 +77,7 @@ def _files(path: Path, board: Board) -> tuple[Path, Path | None]:
     if path.is_dir():
         path = _bitstream(path, board)
     if not path.is_file():
-        raise DataError(f"there is no bitstream {path}; make one with 'shiftwork bitstream'")
+        raise DataError(f"there is no bitstream {path}; name it, or the folder that holds it")
     image = path.with_name(FLASH_FILE)
     return path, image if image.is_file() else None
 

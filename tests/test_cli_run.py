@@ -1,7 +1,6 @@
 """The commands for a board in the hand: run, on the simulated board, and flash, with fake tools."""
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -206,7 +205,8 @@ def test_the_record_names_the_bitstream(command, tools, calls, bitstream):
     assert "was made for icebreaker, not for ulx3s-85f; name that board" in err
 
 
-def test_no_tool(command, tools, bitstream):
+@pytest.mark.usefixtures("tools")
+def test_no_tool(command, bitstream):
     code, _, err = command("flash", bitstream, "--board", "icebreaker")
     assert code == 1
     assert "neither iceprog nor openFPGALoader is on PATH" in err
@@ -243,7 +243,7 @@ def test_no_bitstream(command, tools, tmp_path):
     code, _, err = command("flash", missing, "--board", "icebreaker")
     assert code == 1
     assert f"there is no bitstream {missing}" in err
-    assert not os.path.exists(tmp_path / "calls")
+    assert not (tmp_path / "calls").exists()
 
 
 def test_every_board_has_a_name_for_the_loader():

@@ -141,8 +141,7 @@ def test_every_request_has_its_own_number(connect_to, samples):
     "trouble",
     ["silent", "late", Status.DAMAGED, Status.INCOMPLETE, Status.BUSY, 77, b"\xa5\x5anoise"],
 )
-def test_trouble_that_passes(connect_to, program, samples, trouble, monkeypatch):
-    monkeypatch.setattr("shiftwork.link.BUSY_PAUSE_S", 0.0)
+def test_trouble_that_passes(connect_to, program, samples, trouble):
     link, board = connect_to([None, trouble, trouble])
     np.testing.assert_array_equal(link.run(samples), sw.golden(program, samples))
     assert len(board.requests) == 1 + 4 + (0 if trouble == "late" else 2)
@@ -157,7 +156,7 @@ def test_trouble_that_passes(connect_to, program, samples, trouble, monkeypatch)
         ),
         (
             Status.DAMAGED,
-            "gave no good answer to 3 requests; the last one: the request arrived",
+            "gave no good answer in 3 tries; the last one: the request arrived",
         ),
         (Status.INCOMPLETE, "the last one: the request did not arrive in full; check the cable"),
         (Status.WRONG_LENGTH, "the last one: the length of the request was wrong"),
@@ -166,14 +165,13 @@ def test_trouble_that_passes(connect_to, program, samples, trouble, monkeypatch)
         (77, "the last one: status 77"),
     ],
 )
-def test_trouble_that_lasts(connect_to, samples, trouble, text, monkeypatch):
-    monkeypatch.setattr("shiftwork.link.BUSY_PAUSE_S", 0.0)
-    link, board = connect_to([None, *[trouble] * 3])
+def test_trouble_that_lasts(connect_to, samples, trouble, text):
+    link, board = connect_to([None, *[trouble] * 4])
     with pytest.raises(LinkError) as error:
         link.run(samples)
     assert str(error.value).startswith("the board at /dev/x ")
     assert text in str(error.value)
-    assert len(board.requests) == 4
+    assert len(board.requests) == 1 + 3 + (trouble == Status.BUSY)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from shiftwork.workspace import Progress, silent
 BAUD = 115_200
 TIMEOUT_S = 1.0
 RETRIES = 3
-BUSY_PAUSE_S = 0.2
+BUSY_PAUSE_S = 0.05
 BITS_PER_BYTE = 10
 
 STATUS_TEXT = {
@@ -115,13 +115,15 @@ class Link:
 
     Every request waits for its answer. One without, or with an error that another try may cure, is
     sent again with a new number, so that a late answer is not taken for that of another request.
+    A board that loads its weights is given time beside the tries.
 
     Parameters:
         line: the open port.
         program: the network that the board must hold.
         name: of the port, for messages.
         baud: of the line.
-        timeout_s: that an answer may take, beyond the time on the line and in the core.
+        timeout_s: that an answer may take, beyond the time on the line and in the core, and that
+            a board may load its weights.
         retries: after the first try.
 
     Attributes:
@@ -255,18 +257,21 @@ class Link:
         """The good answer to a request, which has ``payload_bytes``."""
         sent = len(payload) + payload_bytes + 2 * OVERHEAD_BYTES
         patience = sent * BITS_PER_BYTE / self._baud + 2 * IDLE_S + core_s + self._timeout_s
+        busy_until = time.monotonic() + self._timeout_s
         answer = None
-        for _ in range(self._tries):
+        tries = 0
+        while tries < self._tries:
             latest = self._exchange(kind, payload, payload_bytes, patience)
-            if latest is None:
-                continue
-            answer = latest
-            if answer.status == Status.OK and len(answer.payload) == payload_bytes:
-                return answer
-            if answer.status in LASTING:
-                break
-            if answer.status == Status.BUSY:
-                time.sleep(BUSY_PAUSE_S)
+            answer = latest or answer
+            if latest is not None:
+                if latest.status == Status.OK and len(latest.payload) == payload_bytes:
+                    return latest
+                if latest.status in LASTING:
+                    break
+                if latest.status == Status.BUSY and time.monotonic() < busy_until:
+                    time.sleep(BUSY_PAUSE_S)
+                    continue
+            tries += 1
         raise LinkError(self._failure(answer, patience))
 
     def _exchange(self, kind: Kind, payload: bytes, longest: int, patience: float) -> Answer | None:
@@ -299,7 +304,7 @@ class Link:
         known = answer.status in STATUS_TEXT
         text = STATUS_TEXT[Status(answer.status)] if known else f"status {answer.status}"
         return (
-            f"the board at {self._name} gave no good answer to {self._tries} requests; the last "
+            f"the board at {self._name} gave no good answer in {self._tries} tries; the last "
             f"one: {text}; check the cable and the baud rate ({self._baud})"
         )
 
