@@ -19,7 +19,7 @@ from shiftwork.boards.link_protocol import (
 )
 from shiftwork.boards.request_parser import RequestParser
 from shiftwork.boards.responder import Responder
-from shiftwork.boards.uart_receiver import UartReceiver
+from shiftwork.boards.uart_receiver import UartReceiver, check_divisor
 from shiftwork.boards.uart_transmitter import UartTransmitter
 from shiftwork.errors import CapacityError
 from shiftwork.hw import verilog
@@ -203,10 +203,11 @@ def _divisor(clock_hz: int, baud: int) -> int:
         CapacityError: if they would make another baud rate.
     """
     divisor = round(clock_hz / baud)
-    error = abs(clock_hz / (max(divisor, 1) * baud) - 1)
+    check_divisor(divisor)
+    error = abs(clock_hz / (divisor * baud) - 1)
     if error > MOST_BAUD_ERROR:
         raise CapacityError(
-            f"{baud:,} baud cannot be made from a clock of {clock_hz:,} Hz: {max(divisor, 1)} "
+            f"{baud:,} baud cannot be made from a clock of {clock_hz:,} Hz: {divisor} "
             f"cycles a bit are {error:.1%} off, more than {MOST_BAUD_ERROR:.0%}; "
             "use a lower baud rate"
         )

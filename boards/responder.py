@@ -1,6 +1,6 @@
 """From requests to the bits of their answers."""
 
-from amaranth import Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -141,29 +141,26 @@ class Responder(wiring.Component):
         return Mux(self.request.infer, CYCLES_BYTES, IDENTITY_BYTES)
 
     def _fixed_bit(self, place: Signal, good: Value) -> Value:
-        """The bit of an answer before its output or CRC, by its place."""
+        """The bit of an answer before its output or CRC, by its place.
+
+        Sequence number and status lie side by side, so that one multiplexer selects both.
+        """
         request, index = self.request, place[3:]
-        identity = _table(place, self._identity_answer())
-        inference = _table(place, self._inference_answer())
-        payload = Mux(
-            index == STATE_INDEX, self.refusal.bit_select(place[:2], 1) & ~place[2], identity
+        identity = self.identity.pack()
+        inference = CYCLES_BYTES + self.identity.output_bytes
+        zero = Const(0, 8 - STATUS_BITS)
+        numbers = Cat(request.status, zero, request.sequence).bit_select(place[:4], 1)
+        sequence_or_status = (index == SEQUENCE_INDEX) | (index == STATUS_INDEX)
+        constant = Mux(
+            request.infer,
+            _table(place[:6], _header(Kind.INFER, inference)),
+            _table(place[:6], _header(Kind.IDENTIFY, len(identity))),
         )
-        cycles = self.cycles.bit_select(place[:5], 1)
-        bit = Mux(index < PAYLOAD_INDEX, identity, Mux(request.infer, cycles, payload))
-        in_length = (index >= LENGTH_INDEX) & (index < PAYLOAD_INDEX)
-        bit = Mux(in_length, good & Mux(request.infer, inference, identity), bit)
-        bit = Mux(index == KIND_INDEX, Mux(request.infer, inference, identity), bit)
-        bit = Mux(index == SEQUENCE_INDEX, request.sequence.bit_select(place[:3], 1), bit)
-        status = request.status.bit_select(place[:2], 1) & ~place[2]
-        return Mux(index == STATUS_INDEX, status, bit)
-
-    def _identity_answer(self) -> bytes:
-        """The constants of the answer to a query for the identity."""
-        return _header(Kind.IDENTIFY, IDENTITY_BYTES) + self.identity.pack()
-
-    def _inference_answer(self) -> bytes:
-        """The constants of an answer with an output."""
-        return _header(Kind.INFER, CYCLES_BYTES + self.identity.output_bytes)
+        header = (constant & (good | (index < LENGTH_INDEX))) | (numbers & sequence_or_status)
+        state = self.refusal.bit_select(place[:2], 1) & ~place[2] & (index == STATE_INDEX)
+        body = _table(place, bytes(PAYLOAD_INDEX) + identity) | state
+        payload = Mux(request.infer, self.cycles.bit_select(place[:5], 1), body)
+        return Mux(index < PAYLOAD_INDEX, header, payload)
 
 
 def _header(kind: Kind, payload_bytes: int) -> bytes:
@@ -173,6 +170,6 @@ def _header(kind: Kind, payload_bytes: int) -> bytes:
     return begin.ljust(LENGTH_INDEX, b"\0") + length
 
 
-def _table(place: Signal, content: bytes) -> Value:
+def _table(place: Value, content: bytes) -> Value:
     """The bit at ``place``, as logic rather than a memory."""
     return Const(int.from_bytes(content, "little"), 1 << len(place)).bit_select(place, 1)

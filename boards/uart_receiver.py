@@ -36,11 +36,7 @@ class UartReceiver(wiring.Component):
     """
 
     def __init__(self, *, divisor: int):
-        if divisor < LEAST_DIVISOR:
-            raise CapacityError(
-                f"a UART needs at least {LEAST_DIVISOR} clock cycles a bit, not {divisor}; "
-                "use a lower baud rate or a faster clock"
-            )
+        check_divisor(divisor)
         self.divisor = divisor
         super().__init__(
             {
@@ -98,3 +94,12 @@ class UartReceiver(wiring.Component):
             with m.State("REST"), m.If(line):
                 m.next = "IDLE"
         return m
+
+
+def check_divisor(divisor: int) -> None:
+    """Raises CapacityError if a receiver needs more clock cycles a bit."""
+    if divisor < LEAST_DIVISOR:
+        raise CapacityError(
+            f"a UART needs at least {LEAST_DIVISOR} clock cycles a bit, not {divisor}; "
+            "use a lower baud rate or a faster clock"
+        )
