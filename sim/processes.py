@@ -87,13 +87,13 @@ def _start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with(os.getpid()),
+            preexec_fn=end_with_parent(os.getpid()),
         )
     except OSError as error:
         raise ToolError(f"{what} cannot be started: {command[0]}: {error.strerror}") from error
 
 
-def _end_with(parent: int) -> Callable[[], None] | None:
+def end_with_parent(parent: int) -> Callable[[], None] | None:
     """What a new process does first, so that the kernel kills it when ``parent`` is killed."""
     if sys.platform != "linux":
         return None

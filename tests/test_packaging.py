@@ -19,7 +19,11 @@ FOLDERS = {
     "shiftwork.quant": "quant",
     "shiftwork.sim": "sim",
 }
-DATA = {"shiftwork": ["py.typed"], "shiftwork.sim": ["bench.v"], "shiftwork.examples": []}
+DATA = {
+    "shiftwork": ["py.typed"],
+    "shiftwork.sim": ["bench.v", "link_bridge.cpp"],
+    "shiftwork.examples": [],
+}
 OWN = {
     "shiftwork.quant": ("shiftwork.quant",),
     "shiftwork.hw": ("shiftwork.hw", "shiftwork.quant"),

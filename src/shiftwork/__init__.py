@@ -1,8 +1,9 @@
 """Shiftwork: a trained network becomes a shift-only int8 accelerator for small FPGAs.
 
 The public interface: ``load`` a model, ``quantize`` it to a ``Program``, compute ``golden``
-results, build an ``Accelerator``, ``simulate`` and ``synthesize`` it. Names are imported when they
-are first used, so that quantizing does not load the hardware's libraries.
+results, build an ``Accelerator``, ``simulate`` and ``synthesize`` it, ``connect`` to a board that
+holds it. Names are imported when they are first used, so that quantizing does not load the
+hardware's libraries.
 """
 
 import importlib
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
     from shiftwork.boards.synthesis import synthesize
     from shiftwork.errors import ShiftworkError
+    from shiftwork.link import connect
     from shiftwork.quant.importer import load
     from shiftwork.quant.program import Program
     from shiftwork.quant.quantizer import quantize
@@ -23,6 +25,7 @@ __all__ = [
     "Accelerator",
     "Program",
     "ShiftworkError",
+    "connect",
     "evaluate",
     "golden",
     "load",
@@ -35,6 +38,7 @@ _HOMES = {
     "Accelerator": ("shiftwork.boards.accelerator", "Accelerator"),
     "Program": ("shiftwork.quant.program", "Program"),
     "ShiftworkError": ("shiftwork.errors", "ShiftworkError"),
+    "connect": ("shiftwork.link", "connect"),
     "evaluate": ("shiftwork.sim.evaluation", "evaluate"),
     "golden": ("shiftwork.sim.golden", "predict"),
     "load": ("shiftwork.quant.importer", "load"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shiftwork import cli_run
 from shiftwork.cli_bench import bench_app
 from shiftwork.cli_options import (
     Activations,
@@ -59,6 +60,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench_app, name="bench")
+cli_run.register(app)
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""
 

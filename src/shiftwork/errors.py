@@ -39,3 +39,7 @@ class TimingError(ShiftworkError):
 
 class MismatchError(ShiftworkError):
     """Hardware and golden model differ."""
+
+
+class LinkError(ShiftworkError):
+    """A board does not answer as it should."""

@@ -1,0 +1,175 @@
+"""From requests to the bits of their answers."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from shiftwork.boards.link_protocol import (
+    ANSWER,
+    ANSWER_HEADER_BYTES,
+    CRC_BYTES,
+    CYCLES_BYTES,
+    IDENTITY_BYTES,
+    STATUS_BITS,
+    SYNC,
+    Identity,
+    Kind,
+    Status,
+)
+from shiftwork.boards.request_parser import Request
+
+KIND_INDEX = len(SYNC)
+SEQUENCE_INDEX = KIND_INDEX + 1
+STATUS_INDEX = SEQUENCE_INDEX + 1
+LENGTH_INDEX = STATUS_INDEX + 1
+PAYLOAD_INDEX = KIND_INDEX + ANSWER_HEADER_BYTES
+STATE_INDEX = PAYLOAD_INDEX + 1
+"""Of bytes in an answer; the state is the second byte of an identity."""
+PLACE_BITS = 8
+"""An answer up to its output or CRC is at most so many bits as they can count: 32 bytes."""
+
+
+class Responder(wiring.Component):
+    """Sends the answer to a request; takes the core's output for it, or away.
+
+    If the core computes a frame, the answer waits for its output. With a status other than ``OK``
+    all of the output is thrown away before.
+
+    Latency: the first bit is valid a cycle after ``done``, or after the first byte of the core's
+    output is there; ``resume`` comes with the transfer of the last bit. Flow control: ``o`` and
+    ``result`` are valid/ready streams; within a byte, ``o`` stays valid.
+
+    Parameters:
+        identity: what is told of the board; its ``state`` does not matter.
+
+    Members:
+        done, request: of the parser.
+        resume: the request has been answered.
+        refusal: state of the core, for the identity.
+        cycles: that the core has computed for.
+        result: output of the core.
+        o: bits for the line.
+        crc_start, crc_valid, crc_unload: to the CRC, which takes ``o.payload``.
+        crc_value: from it.
+    """
+
+    def __init__(self, *, identity: Identity):
+        self.identity = identity
+        super().__init__(
+            {
+                "done": In(1),
+                "request": In(Request),
+                "resume": Out(1),
+                "refusal": In(STATUS_BITS),
+                "cycles": In(8 * CYCLES_BYTES),
+                "result": In(stream.Signature(8)),
+                "o": Out(stream.Signature(1)),
+                "crc_start": Out(1),
+                "crc_valid": Out(1),
+                "crc_unload": Out(1),
+                "crc_value": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        request, result = self.request, self.result
+        good = Signal()
+        sent = Signal()
+        byte_sent = Signal()
+        place = Signal(PLACE_BITS, reset_less=True)
+        index = place[3:]
+        last_index = Signal(len(index))
+        left = Signal(range(self.identity.output_bytes), reset_less=True)
+        m.d.comb += [
+            good.eq(request.status == Status.OK),
+            sent.eq(self.o.valid & self.o.ready),
+            byte_sent.eq(sent & place[:3].all()),
+            last_index.eq(PAYLOAD_INDEX - 1 + Mux(good, self._fixed_bytes(), 0)),
+        ]
+        with m.If(sent):
+            m.d.sync += place.eq(place + 1)
+        with m.If(result.valid & result.ready):
+            m.d.sync += left.eq(left - 1)
+        with m.FSM():
+            with m.State("REST"):
+                m.d.sync += [place.eq(0), left.eq(self.identity.output_bytes - 1)]
+                with m.If(self.done & (result.valid | ~request.loaded)):
+                    m.next = "FIXED"
+                    with m.If(request.loaded & ~good):
+                        m.next = "DROP"
+            with m.State("DROP"):
+                m.d.comb += result.ready.eq(1)
+                with m.If(result.valid & (left == 0)):
+                    m.next = "FIXED"
+            with m.State("FIXED"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(self._fixed_bit(place, good)),
+                    self.crc_start.eq(index < KIND_INDEX),
+                    self.crc_valid.eq(sent),
+                ]
+                with m.If(byte_sent & (index == last_index)):
+                    m.d.sync += place.eq(0)
+                    m.next = "CRC"
+                    with m.If(good & request.infer):
+                        m.next = "OUTPUT"
+            with m.State("OUTPUT"):
+                m.d.comb += [
+                    self.o.valid.eq(result.valid),
+                    self.o.payload.eq(result.payload.bit_select(place[:3], 1)),
+                    self.crc_valid.eq(sent),
+                    result.ready.eq(byte_sent),
+                ]
+                with m.If(byte_sent & (left == 0)):
+                    m.d.sync += place.eq(0)
+                    m.next = "CRC"
+            with m.State("CRC"):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.eq(self.crc_value),
+                    self.crc_unload.eq(1),
+                    self.crc_valid.eq(sent),
+                    self.resume.eq(byte_sent & (index == CRC_BYTES - 1)),
+                ]
+                with m.If(self.resume):
+                    m.next = "REST"
+        return m
+
+    def _fixed_bytes(self) -> Value:
+        """Bytes of a payload before the output."""
+        return Mux(self.request.infer, CYCLES_BYTES, IDENTITY_BYTES)
+
+    def _fixed_bit(self, place: Signal, good: Value) -> Value:
+        """The bit of an answer before its output or CRC, by its place.
+
+        Sequence number and status lie side by side, so that one multiplexer selects both.
+        """
+        request, index = self.request, place[3:]
+        identity = self.identity.pack()
+        inference = CYCLES_BYTES + self.identity.output_bytes
+        zero = Const(0, 8 - STATUS_BITS)
+        numbers = Cat(request.status, zero, request.sequence).bit_select(place[:4], 1)
+        sequence_or_status = (index == SEQUENCE_INDEX) | (index == STATUS_INDEX)
+        constant = Mux(
+            request.infer,
+            _table(place[:6], _header(Kind.INFER, inference)),
+            _table(place[:6], _header(Kind.IDENTIFY, len(identity))),
+        )
+        header = (constant & (good | (index < LENGTH_INDEX))) | (numbers & sequence_or_status)
+        state = self.refusal.bit_select(place[:2], 1) & ~place[2] & (index == STATE_INDEX)
+        body = _table(place, bytes(PAYLOAD_INDEX) + identity) | state
+        payload = Mux(request.infer, self.cycles.bit_select(place[:5], 1), body)
+        return Mux(index < PAYLOAD_INDEX, header, payload)
+
+
+def _header(kind: Kind, payload_bytes: int) -> bytes:
+    """Up to the payload, with zeros for what is not constant."""
+    begin = SYNC + bytes([ANSWER | kind])
+    length = payload_bytes.to_bytes(PAYLOAD_INDEX - LENGTH_INDEX, "little")
+    return begin.ljust(LENGTH_INDEX, b"\0") + length
+
+
+def _table(place: Value, content: bytes) -> Value:
+    """The bit at ``place``, as logic rather than a memory."""
+    return Const(int.from_bytes(content, "little"), 1 << len(place)).bit_select(place, 1)
