@@ -1,0 +1,332 @@
+"""The framed core: bad frames, stalls, resets and full buffers never lead to a wrong answer."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth import ResetInserter, Signal
+from amaranth.sim import Simulator
+
+from shiftwork.hw.config import ArrayShape
+from shiftwork.hw.core import Core
+from shiftwork.hw.frame_guard import FrameEvent
+from shiftwork.hw.output_sender import BUFFERED_BYTES
+from shiftwork.hw.schedule import Schedule, make_schedule
+from shiftwork.quant.program import Program
+from shiftwork.sim import golden
+from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
+
+PERIOD = 1e-8
+PATIENCE = 400
+"""Cycles without any transfer after which nothing more will come."""
+RESETS = 10
+OUTPUT_BUFFERS = 2
+
+
+def values_net() -> Program:
+    """Two layers; unsigned bytes in and out."""
+    builder = ProgramBuilder("values", (2, 2, 3), np.random.default_rng(5), signed=False)
+    return builder.conv(4, (2, 2), unsigned=True).conv(3, (1, 1), unsigned=True).build()
+
+
+def accumulators_net() -> Program:
+    """One layer whose accumulators are the answer."""
+    builder = ProgramBuilder("sums", (1, 3, 2), np.random.default_rng(6))
+    return builder.dense(2, accumulators=True).build()
+
+
+SHAPES = {
+    "two ports": ArrayShape(rows=1, columns=3),
+    "one port": ArrayShape(rows=2, columns=2, single_port=True),
+    "one input buffer": ArrayShape(rows=2, columns=4, lanes=2, input_buffers=1),
+}
+
+
+@cache
+def schedule_of(network: Callable[[], Program], shape: str) -> Schedule:
+    return make_schedule(network(), SHAPES[shape])
+
+
+class Frames:
+    """Good frames of a network and their answers.
+
+    Parameters:
+        program: the network.
+        seed: of the inputs.
+    """
+
+    def __init__(self, program: Program, *, seed: int = 0, count: int = 12) -> None:
+        q = random_inputs(program, np.random.default_rng(seed), count)
+        self.inputs = [bytes(row) for row in q.astype(np.uint8).reshape(count, -1)]
+        result = golden.run(program, q)
+        self.answers = [list(map(int, row)) for row in result.reshape(count, -1)]
+        self.wide = program.tensor(program.output).bits > 8
+        self.signed = program.tensor(program.output).signed
+
+
+class Host:
+    """Offers bytes, takes answers and notes what the core says, with random stalls.
+
+    Parameters:
+        core: a framed core.
+        seed: of the stalls.
+        stalls: probability that a cycle brings no new byte, and that it takes none.
+    """
+
+    def __init__(self, core: Core, *, seed: int = 0, stalls: tuple[float, float] = (0, 0)) -> None:
+        self.core = core
+        self.rng = np.random.default_rng(seed)
+        self.stalls = stalls
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets everything, as the core does with a reset."""
+        self.pending: deque[tuple[int, int]] = deque()
+        self.offered: tuple[int, int] | None = None
+        self.answer = bytearray()
+        self.answers: list[bytes] = []
+        self.events: list[FrameEvent] = []
+        self.waiting: int | None = None
+        self.idle = 0
+
+    def send(self, content: bytes, *, last: bool = True) -> None:
+        """Puts a frame in the queue, or with ``last`` False the beginning of one."""
+        marks = [0] * (len(content) - 1) + [int(last)]
+        self.pending.extend(zip(content, marks, strict=True))
+
+    async def cycle(self, ctx: Any) -> None:
+        """A clock cycle."""
+        core = self.core
+        in_stall, out_stall = self.rng.random(2) < self.stalls
+        if self.offered is None and self.pending and not in_stall:
+            self.offered = self.pending.popleft()
+        data, last = self.offered or (0xEE, 1)
+        ctx.set(core.i.valid, int(self.offered is not None))
+        ctx.set(core.i.payload, {"data": data, "last": last})
+        ctx.set(core.o.ready, int(not out_stall))
+        accepted = self.offered is not None and ctx.get(core.i.ready)
+        sent = self._take(ctx, ready=not out_stall)
+        if event := ctx.get(core.frame_event):
+            self.events.append(FrameEvent(event))
+        if accepted:
+            self.offered = None
+        self.idle = 0 if accepted or sent else self.idle + 1
+        await ctx.tick()
+
+    def _take(self, ctx: Any, *, ready: bool) -> bool:
+        valid = bool(ctx.get(self.core.o.valid))
+        payload = int(ctx.get(self.core.o.payload.as_value()))
+        if self.waiting is not None:
+            assert valid and payload == self.waiting, "a byte that waits does not change"
+        self.waiting = payload if valid and not ready else None
+        if valid and ready:
+            self.answer.append(payload & 0xFF)
+            if payload >> 8:
+                self.answers.append(bytes(self.answer))
+                self.answer.clear()
+        return valid and ready
+
+    async def settle(self, ctx: Any) -> None:
+        """Until there is nothing more to send, and nothing comes any more."""
+        self.idle = 0
+        while self.pending or self.offered or self.idle < PATIENCE:
+            assert self.idle <= 2 * PATIENCE, "the core takes no more bytes"
+            await self.cycle(ctx)
+        assert not self.answer, "the last byte of an answer is marked"
+
+
+def decoded(frames: Frames, answers: Sequence[bytes]) -> list[list[int]]:
+    kind = "<i4" if frames.wide else "i1" if frames.signed else "u1"
+    return [np.frombuffer(answer, kind).tolist() for answer in answers]
+
+
+def simulate(core: Core, bench: Callable[[Any], Any], *, reset: Signal | None = None) -> None:
+    simulator = Simulator(core if reset is None else ResetInserter(reset)(core))
+    simulator.add_clock(PERIOD)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+def framed_core(schedule: Schedule) -> Core:
+    return Core(
+        config=schedule.config, images=schedule.images, preload=schedule.payload, framed=True
+    )
+
+
+def title(value: object) -> str:
+    """Of a test's parameter."""
+    return value.__name__ if callable(value) else str(value)
+
+
+CASES = [
+    (values_net, "two ports"),
+    (values_net, "one input buffer"),
+    (accumulators_net, "one port"),
+]
+
+
+@pytest.mark.parametrize(("network", "shape"), CASES, ids=title)
+def test_frames_of_every_length(network: Callable[[], Program], shape: str) -> None:
+    """From one byte to more than two frames; a good one in between is answered."""
+    schedule = schedule_of(network, shape)
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    host = Host(core)
+    size = len(frames.inputs[0])
+    expected, events = [], []
+    for length in range(1, 2 * size + 3):
+        content = (frames.inputs[length % 12] * 3)[:length]
+        host.send(content)
+        good = length % len(frames.inputs)
+        host.send(frames.inputs[good])
+        if length == size:
+            expected.append(frames.answers[length % 12])
+            events.append(FrameEvent.TAKEN)
+        else:
+            events.append(FrameEvent.SHORT_FRAME if length < size else FrameEvent.LONG_FRAME)
+        events.append(FrameEvent.TAKEN)
+        expected.append(frames.answers[good])
+
+    async def bench(ctx: Any) -> None:
+        await host.settle(ctx)
+        assert ctx.get(core.frames_discarded) == 2 * size + 1
+        assert ctx.get(core.frame_errors.as_value()) == 3
+
+    simulate(core, bench)
+    assert host.events == events
+    assert decoded(frames, host.answers) == expected
+
+
+@pytest.mark.parametrize(("network", "shape"), CASES, ids=title)
+@pytest.mark.parametrize("stalls", [(0.8, 0), (0, 0.8), (0.3, 0.3)], ids=str)
+def test_stalls_of_any_length(
+    network: Callable[[], Program], shape: str, stalls: tuple[float, float]
+) -> None:
+    """Good and bad frames in any order: the answers are those of the good ones, in order."""
+    schedule = schedule_of(network, shape)
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    host = Host(core, seed=1, stalls=stalls)
+    rng = np.random.default_rng(2)
+    size = len(frames.inputs[0])
+    expected = []
+    for number, content in enumerate(frames.inputs):
+        for length in rng.integers(1, 2 * size, rng.integers(3)):
+            if length != size:
+                host.send(rng.bytes(int(length)))
+        host.send(content)
+        expected.append(frames.answers[number])
+    bad = sum(last for _, last in host.pending) - len(frames.inputs)
+
+    async def bench(ctx: Any) -> None:
+        await host.settle(ctx)
+        assert ctx.get(core.frames_discarded) == bad
+
+    simulate(core, bench)
+    assert bad > 5
+    assert len(host.events) == bad + len(frames.inputs)
+    assert decoded(frames, host.answers) == expected
+
+
+def test_a_frame_that_stops_half_way() -> None:
+    """Nothing is computed of it; with the next frame it is one that is too long."""
+    schedule = schedule_of(values_net, "two ports")
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    host = Host(core)
+
+    async def bench(ctx: Any) -> None:
+        host.send(frames.inputs[0])
+        await host.settle(ctx)
+        host.send(frames.inputs[1][:7], last=False)
+        await host.settle(ctx)
+        assert host.events == [FrameEvent.TAKEN]
+        assert not ctx.get(core.busy)
+        host.send(frames.inputs[2])
+        host.send(frames.inputs[3])
+        await host.settle(ctx)
+        assert ctx.get(core.frame_errors.as_value()) == 2
+
+    simulate(core, bench)
+    assert host.events == [FrameEvent.TAKEN, FrameEvent.LONG_FRAME, FrameEvent.TAKEN]
+    assert decoded(frames, host.answers) == [frames.answers[0], frames.answers[3]]
+
+
+def test_a_frame_that_is_given_up() -> None:
+    """A byte with ``last`` ends it."""
+    schedule = schedule_of(values_net, "one input buffer")
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    host = Host(core)
+
+    async def bench(ctx: Any) -> None:
+        host.send(frames.inputs[1][:7], last=False)
+        await host.settle(ctx)
+        host.send(b"\x00")
+        host.send(frames.inputs[2])
+        await host.settle(ctx)
+        assert ctx.get(core.frame_errors.as_value()) == 1
+
+    simulate(core, bench)
+    assert host.events == [FrameEvent.SHORT_FRAME, FrameEvent.TAKEN]
+    assert decoded(frames, host.answers) == [frames.answers[2]]
+
+
+@pytest.mark.parametrize("shape", ["two ports", "one input buffer"])
+def test_frames_that_arrive_while_the_core_is_busy(shape: str) -> None:
+    """The streams hold back what does not fit in, and nothing is lost."""
+    schedule = schedule_of(values_net, shape)
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    host = Host(core, stalls=(0, 1))
+    for content in frames.inputs:
+        host.send(content)
+
+    async def bench(ctx: Any) -> None:
+        while host.idle < PATIENCE:
+            await host.cycle(ctx)
+        left = len(host.pending) + (host.offered is not None)
+        taken = len(frames.inputs) - left // len(frames.inputs[0])
+        buffers = schedule.config.shape.input_buffers + OUTPUT_BUFFERS
+        assert buffers <= taken <= buffers + BUFFERED_BYTES // len(frames.answers[0])
+        assert not ctx.get(core.busy)
+        host.stalls = (0, 0)
+        await host.settle(ctx)
+
+    simulate(core, bench)
+    assert decoded(frames, host.answers) == frames.answers
+    assert host.events == [FrameEvent.TAKEN] * len(frames.inputs)
+
+
+@pytest.mark.parametrize(("network", "shape"), CASES, ids=title)
+def test_a_reset_in_any_cycle(network: Callable[[], Program], shape: str) -> None:
+    """Whatever was going on: the frame that begins after a reset is answered, and nothing else."""
+    schedule = schedule_of(network, shape)
+    core, frames = framed_core(schedule), Frames(schedule.program)
+    reset = Signal()
+    rng = np.random.default_rng(7)
+    host = Host(core, seed=3, stalls=(0.1, 0.1))
+    size = len(frames.inputs[0])
+
+    async def bench(ctx: Any) -> None:
+        for number in range(RESETS):
+            for length in (size, size, size - 1, size + 3, size):
+                host.send(rng.bytes(length))
+            for _ in range(rng.integers(3 * schedule.cycles)):
+                await host.cycle(ctx)
+            ctx.set(core.i.valid, 0)
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            host.restart()
+            assert not ctx.get(core.o.valid)
+            assert ctx.get(core.frame_errors.as_value()) == 0
+            assert ctx.get(core.frames_discarded) == 0
+            good = number % len(frames.inputs)
+            host.send(frames.inputs[good])
+            while not host.answers:
+                assert host.idle <= PATIENCE, "no answer"
+                await host.cycle(ctx)
+            assert decoded(frames, host.answers) == [frames.answers[good]]
+            assert host.events == [FrameEvent.TAKEN]
+            host.restart()
+
+    simulate(core, bench, reset=reset)
