@@ -81,7 +81,7 @@ class OutputSender(wiring.Component):
             # Travels beside the read of the frame's last byte.
             ending = Signal(READ_LATENCY)
             m.d.sync += ending.eq(Cat(frame_end, ending[:-1]))
-            byte = Cat(byte, ending[-1])
+            byte = Cat(byte[:8], ending[-1])
         available = Signal(init=1)
         next_credits = Signal.like(credits)
         m.d.comb += [
