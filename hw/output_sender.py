@@ -77,10 +77,9 @@ class OutputSender(wiring.Component):
         begin = Signal()
         frame_end = value_end & element.last
         byte = Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)
+        # Travels beside the read of the frame's last byte.
+        ending = Signal(READ_LATENCY)
         if self.framed:
-            # Travels beside the read of the frame's last byte.
-            ending = Signal(READ_LATENCY)
-            m.d.sync += ending.eq(Cat(frame_end, ending[:-1]))
             byte = Cat(byte[:8], ending[-1])
         available = Signal(init=1)
         next_credits = Signal.like(credits)
@@ -108,6 +107,8 @@ class OutputSender(wiring.Component):
             credits.eq(next_credits),
             available.eq(next_credits != 0),
         ]
+        if self.framed:
+            m.d.sync += ending.eq(Cat(frame_end, ending[:-1]))
         with m.If(self.finish):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(1),
