@@ -81,7 +81,11 @@ class Accelerator(Core):
             return None
         return flash_image.pack(self.schedule.payload, identity=self.config.identity)
 
-    def portable(self) -> Core:
+    def core(self, *, framed: bool = False) -> Core:
+        """The hardware alone, to be a part of a design; with framed streams if wanted."""
+        return Core(config=self.config, images=self.schedule.images, framed=framed)
+
+    def portable(self, *, framed: bool = False) -> Core:
         """The same core without a vendor's primitives, with the same cycles of a frame.
 
         What a flash loader brings is in its memory at power-up; it has no ports to a flash.
@@ -90,6 +94,7 @@ class Accelerator(Core):
             config=self.config.portable(),
             images=self.schedule.images,
             preload=self.schedule.payload,
+            framed=framed,
         )
 
     def verilog(self, interface: Interface = "stream") -> str:
@@ -116,13 +121,11 @@ class Accelerator(Core):
 
     @cached_property
     def _verilog(self) -> str:
-        core = Core(config=self.config, images=self.schedule.images)
-        return self._to_verilog(verilog.to_rtlil(core), verilog.TOP)
+        return self._to_verilog(verilog.to_rtlil(self.core()), verilog.TOP)
 
     @cached_property
     def _axi_stream_verilog(self) -> str:
-        core = Core(config=self.config, images=self.schedule.images, framed=True)
-        text = verilog.axi_stream_to_rtlil(AxiStream(core))
+        text = verilog.axi_stream_to_rtlil(AxiStream(self.core(framed=True)))
         return self._to_verilog(text, verilog.AXI_STREAM_TOP)
 
     def _to_verilog(self, rtlil: str, top: str) -> str:

@@ -1,7 +1,6 @@
 """A host of a framed core, for the tests: small networks, their frames and answers, and stalls."""
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from shiftwork.hw.frame_guard import FrameEvent
 from shiftwork.quant.program import Program
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
+from shiftwork.sim.layer_image import stream_bytes
 
 PATIENCE = 400
 """Cycles without any transfer after which nothing more will come."""
@@ -29,7 +29,7 @@ def accumulators_net() -> Program:
 
 
 class Frames:
-    """Good frames of a network and their answers.
+    """Good frames of a network and their answers, as bytes on the streams.
 
     Parameters:
         program: the network.
@@ -38,11 +38,9 @@ class Frames:
 
     def __init__(self, program: Program, *, seed: int = 0, count: int = 12) -> None:
         q = random_inputs(program, np.random.default_rng(seed), count)
-        self.inputs = [bytes(row) for row in q.astype(np.uint8).reshape(count, -1)]
-        result = golden.run(program, q)
-        self.answers = [list(map(int, row)) for row in result.reshape(count, -1)]
-        self.wide = program.tensor(program.output).bits > 8
-        self.signed = program.tensor(program.output).signed
+        source, result = program.tensor(program.input), program.tensor(program.output)
+        self.inputs = [bytes(row) for row in stream_bytes(source, q)]
+        self.answers = [bytes(row) for row in stream_bytes(result, golden.run(program, q))]
 
 
 class Host:
@@ -114,8 +112,3 @@ class Host:
             assert self.idle <= 2 * PATIENCE, "the core takes no more bytes"
             await self.cycle(ctx)
         assert not self.answer, "the last byte of an answer is marked"
-
-
-def decoded(frames: Frames, answers: Sequence[bytes]) -> list[list[int]]:
-    kind = "<i4" if frames.wide else "i1" if frames.signed else "u1"
-    return [np.frombuffer(answer, kind).tolist() for answer in answers]
