@@ -5,6 +5,7 @@ from mutation_check import Mutant
 CORNERS = "tests/test_hw_core.py::test_corner"
 BOTH_PORTS = "tests/test_hw_core.py::test_a_layer_of_each_kind"
 STREAMS = "tests/test_hw_core.py::test_a_frame_streams_in_while_its_buffer_is_free"
+FRAMES = "tests/test_hw_core_frames.py::test_frames_of_every_length"
 COPIED = "tests/test_hw_core.py::test_weights_that_are_copied_layer_by_layer"
 
 
@@ -751,7 +752,7 @@ INPUT_LOADER = _of(
     (
         "buffer swapped too early",
         "a frame counts as complete a byte before its end",
-        "        with m.If(transfer & count.last):",
+        "        with m.If(transfer & frame_counts):",
         "        with m.If(transfer & count.next_last):",
     ),
     (
@@ -791,6 +792,27 @@ INPUT_LOADER = _of(
         "                    1,\n",
     ),
     tests="tests/test_hw_input_loader.py",
+) + _of(
+    "hw/input_loader.py",
+    (
+        "no way back",
+        "a frame that is discarded goes on in its buffer",
+        "frame_ends = count.last | self.discard",
+        "frame_ends = count.last",
+    ),
+    (
+        "discarded frame counts",
+        "a frame whose final byte has no last is computed",
+        "frame_counts = count.last & ~self.discard",
+        "frame_counts = count.last",
+    ),
+    (
+        "final byte not told",
+        "the guard takes every frame for a short one",
+        "self.final.eq(count.last)",
+        "self.final.eq(count.next_last)",
+    ),
+    tests=("tests/test_hw_input_loader.py", FRAMES),
 )
 
 OUTPUT_SENDER = _of(
@@ -838,6 +860,133 @@ OUTPUT_SENDER = _of(
         "send_second.eq(0)",
     ),
     tests="tests/test_hw_output_sender.py",
+) + _of(
+    "hw/output_sender.py",
+    (
+        "mark a byte early",
+        "the last byte but one of an answer is marked",
+        "byte = Cat(byte[:8], ending[-1])",
+        "byte = Cat(byte[:8], ending[-2])",
+    ),
+    (
+        "mark on every plane",
+        "each byte of the last accumulator is marked",
+        "ending.eq(Cat(frame_end, ending[:-1]))",
+        "ending.eq(Cat(element.last, ending[:-1]))",
+    ),
+    tests="tests/test_hw_output_sender.py",
+)
+
+FRAME_GUARD = _of(
+    "hw/frame_guard.py",
+    (
+        "short frames kept",
+        "a frame whose last comes early is not discarded",
+        "self.discard.eq(last ^ self.final)",
+        "self.discard.eq(self.final & ~last)",
+    ),
+    (
+        "long frames kept",
+        "a frame whose final byte has no last is not discarded",
+        "self.discard.eq(last ^ self.final)",
+        "self.discard.eq(last & ~self.final)",
+    ),
+    (
+        "surplus bytes pass",
+        "what follows a long frame begins the next one",
+        "self.o.valid.eq(self.i.valid & ~swallowing)",
+        "self.o.valid.eq(self.i.valid)",
+    ),
+    (
+        "surplus bytes wait",
+        "a long frame blocks the stream while the loader takes nothing",
+        "self.i.ready.eq(self.o.ready | swallowing)",
+        "self.i.ready.eq(self.o.ready)",
+    ),
+    (
+        "swallows a frame too many",
+        "the end of a long frame is not seen",
+        "swallowing.eq(~last & (",
+        "swallowing.eq((",
+    ),
+    (
+        "long frame without a transfer",
+        "a byte that waits is taken for a surplus one",
+        "(swallowing | (self.o.ready & self.final))",
+        "(swallowing | self.final)",
+    ),
+    (
+        "event of a byte that waits",
+        "a frame is told again in every cycle that its last byte waits",
+        "transfer.eq(self.o.valid & self.o.ready)",
+        "transfer.eq(self.o.valid)",
+    ),
+    (
+        "event stays",
+        "a frame is told for more than one cycle",
+        "m.d.sync += self.event.eq(FrameEvent.NONE)",
+        "m.d.sync += self.event.eq(self.event)",
+    ),
+    (
+        "clear loses an error",
+        "a bad frame in the cycle of clear is not counted",
+        "Mux(self.clear, 0, self.discarded) + 1",
+        "Mux(self.clear, 0, self.discarded + 1)",
+    ),
+    (
+        "errors not cleared",
+        "clear forgets the number alone",
+        "m.d.sync += [self.errors.eq(0), self.discarded.eq(0)]",
+        "m.d.sync += self.discarded.eq(0)",
+    ),
+    (
+        "kinds swapped",
+        "a long frame is told as a short one",
+        "self.event.eq(FrameEvent.LONG_FRAME), self.errors.long_frame.eq(1)",
+        "self.event.eq(FrameEvent.SHORT_FRAME), self.errors.short_frame.eq(1)",
+    ),
+    tests="tests/test_hw_frame_guard.py",
+)
+
+AXI_STREAM = _of(
+    "hw/axi_stream.py",
+    (
+        "reset active high",
+        "the accelerator is in reset while aresetn is high",
+        "ResetSignal(DOMAIN).eq(~self.aresetn)",
+        "ResetSignal(DOMAIN).eq(self.aresetn)",
+    ),
+    (
+        "no reset",
+        "aresetn does nothing",
+        "ResetSignal(DOMAIN).eq(~self.aresetn)",
+        "ResetSignal(DOMAIN).eq(0)",
+    ),
+    (
+        "tlast lost",
+        "the input frames have no end",
+        "i.last.eq(self.s_axis.tlast)",
+        "i.last.eq(0)",
+    ),
+    (
+        "tlast of the answer",
+        "every byte of an answer is its last one",
+        "self.m_axis.tlast.eq(o.last)",
+        "self.m_axis.tlast.eq(o.last | core.o.valid)",
+    ),
+    (
+        "tready stuck",
+        "bytes are taken for granted while the accelerator takes none",
+        "self.s_axis.tready.eq(core.i.ready)",
+        "self.s_axis.tready.eq(1)",
+    ),
+    (
+        "clear not connected",
+        "inputs that are passed on do not arrive",
+        "inner.eq(outer)",
+        "inner.eq(0)",
+    ),
+    tests="tests/test_hw_axi_stream.py",
 )
 
 WEIGHT_COPIER = _of(
@@ -1158,6 +1307,8 @@ MUTANTS = (
     *MEMORY_MAP,
     *INPUT_LOADER,
     *OUTPUT_SENDER,
+    *FRAME_GUARD,
+    *AXI_STREAM,
     *WEIGHT_COPIER,
     *LAYOUTS,
     *SEGMENTS,
