@@ -9,16 +9,19 @@ import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
 from framed_streams import PATIENCE, Frames, Host, accumulators_net, values_net
+from spi_flash import SpiFlash
 
+from shiftwork.hw import flash_image
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.core import Core
+from shiftwork.hw.flash_loader import FLASH_ADDRESS, WAKE_CYCLES, FlashError
 from shiftwork.hw.frame_guard import FrameEvent
 from shiftwork.hw.output_sender import BUFFERED_BYTES
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.quant.program import Program
 
 PERIOD = 1e-8
-RESETS = 10
+RESETS = 8
 OUTPUT_BUFFERS = 2
 
 SHAPES = {
@@ -33,10 +36,18 @@ def schedule_of(network: Callable[[], Program], shape: str) -> Schedule:
     return make_schedule(network(), SHAPES[shape])
 
 
-def simulate(core: Core, bench: Callable[[Any], Any], *, reset: Signal | None = None) -> None:
+def simulate(
+    core: Core,
+    bench: Callable[[Any], Any],
+    *,
+    reset: Signal | None = None,
+    background: Callable[[Any], Any] | None = None,
+) -> None:
     simulator = Simulator(core if reset is None else ResetInserter(reset)(core))
     simulator.add_clock(PERIOD)
     simulator.add_testbench(bench)
+    if background is not None:
+        simulator.add_testbench(background, background=True)
     simulator.run()
 
 
@@ -56,6 +67,7 @@ CASES = [
     (values_net, "one input buffer"),
     (accumulators_net, "one port"),
 ]
+STALLS = [(0.8, 0), (0, 0.8), (0.3, 0.3)]
 
 
 @pytest.mark.parametrize(("network", "shape"), CASES, ids=title)
@@ -89,8 +101,11 @@ def test_frames_of_every_length(network: Callable[[], Program], shape: str) -> N
     assert host.answers == expected
 
 
-@pytest.mark.parametrize(("network", "shape"), CASES, ids=title)
-@pytest.mark.parametrize("stalls", [(0.8, 0), (0, 0.8), (0.3, 0.3)], ids=str)
+@pytest.mark.parametrize(
+    ("network", "shape", "stalls"),
+    [(*case, stalls) for case, stalls in zip(CASES, STALLS, strict=True)],
+    ids=title,
+)
 def test_stalls_of_any_length(
     network: Callable[[], Program], shape: str, stalls: tuple[float, float]
 ) -> None:
@@ -220,3 +235,63 @@ def test_a_reset_in_any_cycle(network: Callable[[], Program], shape: str) -> Non
             host.restart()
 
     simulate(core, bench, reset=reset)
+
+
+LOADING_CYCLES = 3 * WAKE_CYCLES
+FLASH_SHAPE = ArrayShape(rows=1, columns=3, column_bytes=16)
+
+
+def flash_core() -> tuple[Core, SpiFlash]:
+    """A core whose weights come from a flash, and that flash."""
+    schedule = make_schedule(values_net(), FLASH_SHAPE)
+    core = Core(config=schedule.config, images=schedule.images, framed=True)
+    image = flash_image.pack(schedule.payload, identity=schedule.config.identity)
+    pins = {name: getattr(core, f"flash_{name}") for name in ("cs_n", "sck", "mosi", "miso")}
+    return core, SpiFlash(image=image, address=FLASH_ADDRESS, **pins)
+
+
+def test_a_reset_while_weights_are_loaded() -> None:
+    """Frames wait until they are there, and are answered then."""
+    core, flash = flash_core()
+    frames, host, reset = Frames(values_net()), Host(core), Signal()
+
+    async def bench(ctx: Any) -> None:
+        for cycles in (WAKE_CYCLES // 5, 2 * WAKE_CYCLES - 100):
+            host.send(frames.inputs[0])
+            for _ in range(cycles):
+                await host.cycle(ctx)
+            assert len(host.pending) == len(frames.inputs[0]) - 1
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            host.restart()
+        for content in frames.inputs[1:4]:
+            host.send(content)
+        while len(host.answers) < 3:
+            assert host.idle < LOADING_CYCLES
+            await host.cycle(ctx)
+        assert ctx.get(core.status) == FlashError.NONE
+
+    simulate(core, bench, reset=reset, background=flash.bench)
+    assert host.answers == frames.answers[1:4]
+    assert host.events == [FrameEvent.TAKEN] * 3
+
+
+def test_nothing_is_computed_with_a_damaged_image() -> None:
+    core, flash = flash_core()
+    flash.image = flash.image[:-1] + bytes([flash.image[-1] ^ 1])
+    frames, host = Frames(values_net()), Host(core)
+    host.send(frames.inputs[0])
+
+    async def bench(ctx: Any) -> None:
+        while ctx.get(core.status) == FlashError.NONE:
+            assert host.idle < LOADING_CYCLES
+            await host.cycle(ctx)
+        for _ in range(PATIENCE):
+            await host.cycle(ctx)
+            assert not ctx.get(core.busy)
+        assert ctx.get(core.status) == FlashError.DAMAGED
+
+    simulate(core, bench, background=flash.bench)
+    assert (host.answers, host.events) == ([], [])
+    assert len(host.pending) == len(frames.inputs[0]) - 1
