@@ -81,9 +81,11 @@ class Accelerator(Core):
             return None
         return flash_image.pack(self.schedule.payload, identity=self.config.identity)
 
-    def core(self, *, framed: bool = False) -> Core:
-        """The hardware alone, to be a part of a design; with framed streams if wanted."""
-        return Core(config=self.config, images=self.schedule.images, framed=framed)
+    def core(self, *, framed: bool = False, checksum: bool = False) -> Core:
+        """The hardware alone, to be a part of a design; with the options of ``Core``."""
+        return Core(
+            config=self.config, images=self.schedule.images, framed=framed, checksum=checksum
+        )
 
     def portable(self, *, framed: bool = False) -> Core:
         """The same core without a vendor's primitives, with the same cycles of a frame.

@@ -4,7 +4,7 @@ from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSigna
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from shiftwork.hw.core import FLASH_PORTS, FRAME_PORTS, Core
+from shiftwork.hw.core import CHECK_PORTS, FLASH_PORTS, FRAME_PORTS, Core
 
 DOMAIN = "axis"
 AxiStreamSignature = wiring.Signature(
@@ -31,7 +31,7 @@ class AxiStream(wiring.Component):
         s_axis: the input frames.
         m_axis: the answers.
         busy, flash_cs_n, flash_sck, flash_mosi, flash_miso, status, frame_event, frame_errors,
-            frames_discarded, clear_errors: those of the core.
+            frames_discarded, clear_errors, weight_check: those of the core.
 
     Raises:
         ValueError: if the core is not framed.
@@ -44,6 +44,8 @@ class AxiStream(wiring.Component):
         self._passed = {"busy": Out(1), **FRAME_PORTS}
         if core.has_flash:
             self._passed |= FLASH_PORTS
+        if core.checksum:
+            self._passed |= CHECK_PORTS
         super().__init__(
             {
                 "aclk": In(1),

@@ -948,6 +948,47 @@ FRAME_GUARD = _of(
     tests="tests/test_hw_frame_guard.py",
 )
 
+WEIGHT_CHECK = _of(
+    "hw/weight_check.py",
+    (
+        "last byte unchecked",
+        "the walk ends a byte before the ROM",
+        "self.address == self.depth - 1",
+        "self.address == self.depth - 2",
+    ),
+    (
+        "factor a cycle early",
+        "the factors do not belong to their weights",
+        "m.d.sync += started.eq(Cat(1, started))",
+        "m.d.sync += started.eq(~0)",
+    ),
+    (
+        "even factors",
+        "the top bit of a weight may be lost",
+        "self.a.eq(Cat(1, factor[1:8]))",
+        "self.a.eq(factor[:8])",
+    ),
+    (
+        "last column unchecked",
+        "the drain chain is left a step early",
+        "with m.If(column == span - 1)",
+        "with m.If(column == span - 2)",
+    ),
+    (
+        "passes always",
+        "the result does not depend on the sum",
+        "self.result.eq(CheckResult.FAILED)",
+        "self.result.eq(CheckResult.PASSED)",
+    ),
+    (
+        "chain stands",
+        "all columns are taken for the first one",
+        "m.d.comb += self.shift.eq(1)",
+        "m.d.comb += self.shift.eq(0)",
+    ),
+    tests="tests/test_hw_weight_check.py",
+)
+
 AXI_STREAM = _of(
     "hw/axi_stream.py",
     (
@@ -1218,72 +1259,91 @@ CONFIG = _of(
     tests="tests/test_hw_config.py",
 )
 
-CORE = _of(
-    "hw/core.py",
-    (
-        "input of the first buffer",
-        "the second frame is computed from the first one's bytes",
-        "Mux(second_input, header.input_pitch, 0)",
-        "0",
-    ),
-    (
-        "output buffer not awaited",
-        "a frame begins while its output buffer is still sent",
-        "loader.full & sender.free",
-        "loader.full",
-    ),
-    (
-        "input freed by every layer",
-        "the input buffer is given back before its last reader",
-        "sequencer.layer_ended & layer.frees_input",
-        "sequencer.layer_ended",
-    ),
-    (
-        "weights without a layer's base",
-        "every layer begins with the weights of the first one",
-        "Mux(fetch.token.start, layer.weight_base, following)",
-        "Mux(fetch.token.start, 0, following)",
-    ),
-    (
-        "weight held for ever",
-        "the weight address moves on with the held weight too",
-        "current + fetch.token.advance",
-        "current + 1",
-    ),
-    (
-        "array works beside the pool",
-        "the words of a maximum are summed up as well",
-        "token.valid & ~layer.pool",
-        "token.valid",
-    ),
-    (
-        "loader disturbs the drain",
-        "the input takes the write port from the drain",
-        "Mux(drain.write_enable, drain.write_data, loader.write_data)",
-        "Mux(loader.write_enable, loader.write_data, drain.write_data)",
-    ),
-    (
-        "pooling token a cycle late",
-        "the words of a maximum meet the token of the next one",
-        "for cycle in range(rom.LATENCY):",
-        "for cycle in range(rom.LATENCY + 1):",
-    ),
-    tests=(BOTH_PORTS, STREAMS, CORNERS),
-) + _of(
-    "hw/core.py",
-    (
-        "loader disturbs the sender",
-        "with a single port an input byte is lost while a result is read",
-        "~(reading | drain.write_enable | sender.read_enable)",
-        "~(reading | drain.write_enable)",
-    ),
-    (
-        "write while reading",
-        "with a single port the drain writes in cycles of a read",
-        "drain_may_write = ~fetch.read_enable",
-        "drain_may_write = 1",
-    ),
-    tests=(BOTH_PORTS, CORNERS),
+CORE = (
+    _of(
+        "hw/core.py",
+        (
+            "input of the first buffer",
+            "the second frame is computed from the first one's bytes",
+            "Mux(second_input, header.input_pitch, 0)",
+            "0",
+        ),
+        (
+            "output buffer not awaited",
+            "a frame begins while its output buffer is still sent",
+            "loader.full & sender.free",
+            "loader.full",
+        ),
+        (
+            "input freed by every layer",
+            "the input buffer is given back before its last reader",
+            "sequencer.layer_ended & layer.frees_input",
+            "sequencer.layer_ended",
+        ),
+        (
+            "weights without a layer's base",
+            "every layer begins with the weights of the first one",
+            "Mux(fetch.token.start, layer.weight_base, following)",
+            "Mux(fetch.token.start, 0, following)",
+        ),
+        (
+            "weight held for ever",
+            "the weight address moves on with the held weight too",
+            "current + fetch.token.advance",
+            "current + 1",
+        ),
+        (
+            "array works beside the pool",
+            "the words of a maximum are summed up as well",
+            "token.valid & ~layer.pool",
+            "token.valid",
+        ),
+        (
+            "loader disturbs the drain",
+            "the input takes the write port from the drain",
+            "Mux(drain.write_enable, drain.write_data, loader.write_data)",
+            "Mux(loader.write_enable, loader.write_data, drain.write_data)",
+        ),
+        (
+            "pooling token a cycle late",
+            "the words of a maximum meet the token of the next one",
+            "for cycle in range(rom.LATENCY):",
+            "for cycle in range(rom.LATENCY + 1):",
+        ),
+        tests=(BOTH_PORTS, STREAMS, CORNERS),
+    )
+    + _of(
+        "hw/core.py",
+        (
+            "loader disturbs the sender",
+            "with a single port an input byte is lost while a result is read",
+            "~(reading | drain.write_enable | sender.read_enable)",
+            "~(reading | drain.write_enable)",
+        ),
+        (
+            "write while reading",
+            "with a single port the drain writes in cycles of a read",
+            "drain_may_write = ~fetch.read_enable",
+            "drain_may_write = 1",
+        ),
+        tests=(BOTH_PORTS, CORNERS),
+    )
+    + _of(
+        "hw/core.py",
+        (
+            "frames before the check",
+            "the stream is open while the weights are checked",
+            "sequencer.header_valid & (check.result == CheckResult.PASSED)",
+            "sequencer.header_valid & (check.result != CheckResult.FAILED)",
+        ),
+        (
+            "drain sees the check",
+            "the sums of the check are taken for those of a layer",
+            "drain.captured.eq(0),",
+            "drain.captured.eq(check.captured),",
+        ),
+        tests="tests/test_hw_weight_check.py",
+    )
 )
 
 MUTANTS = (
@@ -1308,6 +1368,7 @@ MUTANTS = (
     *INPUT_LOADER,
     *OUTPUT_SENDER,
     *FRAME_GUARD,
+    *WEIGHT_CHECK,
     *AXI_STREAM,
     *WEIGHT_COPIER,
     *LAYOUTS,
