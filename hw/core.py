@@ -11,12 +11,14 @@ from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import Drain
 from shiftwork.hw.fetch import Fetch
 from shiftwork.hw.flash_loader import FlashError, FlashLoader
+from shiftwork.hw.frame_guard import DISCARDED_BITS, FrameErrors, FrameEvent, FrameGuard
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.input_loader import InputLoader
-from shiftwork.hw.layouts import FetchToken
+from shiftwork.hw.layouts import FetchToken, FramedByte
 from shiftwork.hw.output_sender import OutputSender
 from shiftwork.hw.pooling import Pooling
 from shiftwork.hw.sequencer import Sequencer
+from shiftwork.hw.weight_check import CheckResult, WeightCheck
 from shiftwork.hw.weight_copier import WeightCopier
 
 FLASH_PORTS = {
@@ -27,6 +29,15 @@ FLASH_PORTS = {
     "status": Out(FlashError),
 }
 """Ports of a core whose weights come from a flash."""
+FRAME_PORTS = {
+    "frame_event": Out(FrameEvent),
+    "frame_errors": Out(FrameErrors),
+    "frames_discarded": Out(DISCARDED_BITS),
+    "clear_errors": In(1),
+}
+"""Ports of a framed core that tell what became of its frames."""
+CHECK_PORTS = {"weight_check": Out(CheckResult)}
+"""Port of a core that checks its weights after reset."""
 TRACE_LAYER_BITS = 8
 TRACE_OFFSET_BITS = 24
 
@@ -43,33 +54,64 @@ class Core(wiring.Component):
         images: contents of the ROMs.
         preload: the payload, if the activation memory holds it at power-up and no flash loader
             brings it. For simulation: not every family has such memory.
+        framed: whether the streams mark the last byte of every frame, and frames of a wrong length
+            are discarded.
+        checksum: whether the weight ROMs are checked after reset; ``i`` takes nothing before they
+            have passed. Weights from a flash have a checksum of their own.
 
     Members:
         i: bytes of the input frames in NHWC order; unsigned inputs are sent as they are.
         o: bytes of the outputs in NHWC order; accumulators as little-endian 32-bit words.
+            If framed, the bytes of both streams are ``FramedByte``.
         busy: a frame is computed; low for at least one cycle between frames.
         flash_cs_n, flash_sck, flash_mosi, flash_miso: to the SPI flash, where the weights come from
             one; nothing else happens before they are in memory.
         status: a :class:`FlashError`: why they are not.
+        frame_event, frame_errors, frames_discarded, clear_errors: if framed, what became of the
+            input frames, as ``event``, ``errors``, ``discarded`` and ``clear`` of
+            :class:`shiftwork.hw.frame_guard.FrameGuard`.
+        weight_check: with ``checksum``, what is known of the weights: a
+            :class:`shiftwork.hw.weight_check.CheckResult`.
         trace_valid, trace_layer, trace_offset, trace_data, trace_mask: every write of a layer's
             results, for verification: byte ``k`` of ``trace_data`` with mask bit ``k`` is byte
             ``trace_offset + k`` of the layer's output as it is stored, counted from the first
             channel that the layer computes of it. Leave them unconnected in a design: they cost
             nothing then.
+
+    Raises:
+        ValueError: if there are no weight ROMs to check.
     """
 
-    def __init__(self, *, config: ArrayConfig, images: RomImages, preload: bytes = b""):
+    def __init__(
+        self,
+        *,
+        config: ArrayConfig,
+        images: RomImages,
+        preload: bytes = b"",
+        framed: bool = False,
+        checksum: bool = False,
+    ):
+        if checksum and (config.copies_weights or not images.weights[0]):
+            raise ValueError(
+                "checksum needs weights in ROMs: these come from a flash, whose image has a "
+                "checksum already, or the network has none"
+            )
         self.array_config = config
         self.images = images
         self.preload = preload
+        self.framed = framed
+        self.checksum = checksum
         self.has_flash = config.payload_bytes > 0 and not preload
         width = config.shape.word_bytes
+        byte = FramedByte if framed else 8
         super().__init__(
             {
-                "i": In(stream.Signature(8)),
-                "o": Out(stream.Signature(8)),
+                "i": In(stream.Signature(byte)),
+                "o": Out(stream.Signature(byte)),
                 "busy": Out(1),
                 **(FLASH_PORTS if self.has_flash else {}),
+                **(FRAME_PORTS if framed else {}),
+                **(CHECK_PORTS if checksum else {}),
                 "trace_valid": Out(1),
                 "trace_layer": Out(TRACE_LAYER_BITS),
                 "trace_offset": Out(TRACE_OFFSET_BITS),
@@ -82,19 +124,38 @@ class Core(wiring.Component):
         m = Module()
         config = self.array_config
         m.submodules.sequencer = sequencer = Sequencer(config=config, program=self.images.program)
-        m.submodules.loader = loader = InputLoader(config=config)
-        m.submodules.sender = sender = OutputSender(config=config)
+        m.submodules.loader = loader = InputLoader(config=config, framed=self.framed)
+        m.submodules.sender = sender = OutputSender(config=config, framed=self.framed)
         m.submodules.fetch = fetch = Fetch(config=config)
         m.submodules.drain = drain = Drain(config=config, parameters=self.images.parameters)
         contents = bytes(config.payload_base) + self.preload if self.preload else b""
         m.submodules.memory = memory = ActivationMemory(config=config, contents=contents)
-        wiring.connect(m, wiring.flipped(self.i), loader.i)
+        if self.framed:
+            self._add_frame_guard(m, loader)
+        else:
+            wiring.connect(m, wiring.flipped(self.i), loader.i)
         wiring.connect(m, sender.o, wiring.flipped(self.o))
         self._connect_control(m, sequencer, loader, sender, fetch, drain)
         self._connect_memory(m, sequencer, loader, sender, fetch, drain, memory)
         self._connect_array(m, sequencer, fetch, drain)
+        if self.checksum:
+            self._add_weight_check(m, sequencer, loader, drain)
         m.d.comb += self.busy.eq(sequencer.busy)
         return m
+
+    def _add_frame_guard(self, m: Module, loader: InputLoader) -> None:
+        """Between the input stream and the loader."""
+        m.submodules.guard = guard = FrameGuard()
+        wiring.connect(m, wiring.flipped(self.i), guard.i)
+        wiring.connect(m, guard.o, loader.i)
+        m.d.comb += [
+            guard.final.eq(loader.final),
+            loader.discard.eq(guard.discard),
+            guard.clear.eq(self.clear_errors),
+            self.frame_event.eq(guard.event),
+            self.frame_errors.eq(guard.errors),
+            self.frames_discarded.eq(guard.discarded),
+        ]
 
     def _connect_control(
         self,
@@ -228,6 +289,31 @@ class Core(wiring.Component):
                 memory.write_data.eq(flash.write_data),
                 memory.write_mask.eq(1),
             ]
+
+    def _add_weight_check(
+        self, m: Module, sequencer: Sequencer, loader: InputLoader, drain: Drain
+    ) -> None:
+        """It has the array for itself at first; nothing streams in before it has passed."""
+        array = m.submodules.array
+        m.submodules.check = check = WeightCheck(
+            config=self.array_config, weights=self.images.weights
+        )
+        m.d.comb += [
+            check.captured.eq(array.captured),
+            self.weight_check.eq(check.result),
+            loader.enable.eq(sequencer.header_valid & (check.result == CheckResult.PASSED)),
+        ]
+        m.d.comb += [here.eq(there) for here, there in zip(check.sums, array.sums, strict=True)]
+        with m.If(check.running):
+            m.d.comb += [
+                array.address.eq(check.address),
+                array.token.eq(check.token),
+                array.a[0].eq(check.a),
+                array.drain_shift.eq(check.shift),
+                drain.captured.eq(0),
+            ]
+            if self.array_config.pooling:
+                m.d.comb += m.submodules.pooling.token.valid.eq(0)
 
     def _connect_array(self, m: Module, sequencer: Sequencer, fetch: Fetch, drain: Drain) -> None:
         config, layer = self.array_config, sequencer.layer

@@ -1,6 +1,6 @@
 """From the input stream into activation memory."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,12 +16,16 @@ class InputLoader(wiring.Component):
     computed. Unsigned bytes are stored with their top bit flipped. With one input buffer both are
     the same, and it takes bytes only when it has been released.
 
+    Where the loader is framed, a byte that comes with ``discard`` ends its frame, which is never
+    ``full``: the next byte is the first of its buffer again.
+
     Latency: a byte can be read by requests that follow its transfer; between two frames two cycles
     pass. Flow control: ``i`` is a valid/ready stream; ``full`` and ``release`` hand a buffer
     over and back; a buffer takes bytes from the third cycle after ``release``.
 
     Parameters:
         config: the array's configuration.
+        framed: whether frames can be discarded.
 
     Members:
         header: the descriptor of the network's streams; loading begins with ``enable``.
@@ -31,10 +35,14 @@ class InputLoader(wiring.Component):
         full: the buffer that is to be computed next holds a whole frame.
         second: that buffer is the second one.
         release: that buffer is free again.
+        final: the byte that is taken next is the last of its frame; defined while ``i`` is ready.
+            Only if framed.
+        discard: the frame ends with this byte, and does not count. Only if framed.
     """
 
-    def __init__(self, *, config: ArrayConfig):
+    def __init__(self, *, config: ArrayConfig, framed: bool = False):
         self.config = config
+        self.framed = framed
         super().__init__(
             {
                 "header": In(descriptor_layout(config.header_fields)),
@@ -47,6 +55,7 @@ class InputLoader(wiring.Component):
                 "full": Out(1),
                 "second": Out(1),
                 "release": In(1),
+                **({"final": Out(1), "discard": In(1)} if framed else {}),
             }
         )
 
@@ -65,6 +74,12 @@ class InputLoader(wiring.Component):
         taken = full.bit_select(load_second, 1)
         if self.config.shape.input_buffers == 1:
             taken = full.any()
+        frame_ends: ValueLike = count.last
+        frame_counts: ValueLike = count.last
+        if self.framed:
+            m.d.comb += self.final.eq(count.last)
+            frame_ends = count.last | self.discard
+            frame_counts = count.last & ~self.discard
         m.d.comb += [
             transfer.eq(self.i.valid & self.i.ready),
             self.write_enable.eq(self.i.valid & accepting),
@@ -87,13 +102,13 @@ class InputLoader(wiring.Component):
                     header.input_first + Mux(load_second, header.input_pitch, 0),
                 )
             )
-        m.d.sync += accepting.eq(begin | (accepting & ~(transfer & count.last)))
+        m.d.sync += accepting.eq(begin | (accepting & ~(transfer & frame_ends)))
         with m.If(self.release):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(0),
                 compute_second.eq(~compute_second),
             ]
-        with m.If(transfer & count.last):
+        with m.If(transfer & frame_counts):
             m.d.sync += [
                 full.bit_select(load_second, 1).eq(1),
                 load_second.eq(~load_second),

@@ -7,6 +7,8 @@ from amaranth.lib import data
 
 PROGRAM_WORD_BITS = 32
 
+FramedByte = data.StructLayout({"data": 8, "last": 1})
+"""A byte of a framed stream; ``last`` marks the frame's final one."""
 
 Token = data.StructLayout({"valid": 1, "last": 1, "broadcast": 1})
 """Control that travels through the array with its data.

@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
-from shiftwork.hw.layouts import descriptor_layout
+from shiftwork.hw.layouts import FramedByte, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
 
 BUFFERED_BYTES = READ_LATENCY + 3
@@ -27,6 +27,7 @@ class OutputSender(wiring.Component):
 
     Parameters:
         config: the array's configuration.
+        framed: whether the stream marks the last byte of every frame.
 
     Members:
         header: the descriptor of the network's streams.
@@ -34,11 +35,12 @@ class OutputSender(wiring.Component):
         free: the buffer that is to be written next is empty.
         second: that buffer is the second one.
         read_enable, read_address, read_ready, read_data: from activation memory, one byte.
-        o: the bytes of the results, in NHWC order.
+        o: the bytes of the results, in NHWC order; each a ``FramedByte`` if framed.
     """
 
-    def __init__(self, *, config: ArrayConfig):
+    def __init__(self, *, config: ArrayConfig, framed: bool = False):
         self.config = config
+        self.framed = framed
         super().__init__(
             {
                 "header": In(descriptor_layout(config.header_fields)),
@@ -49,14 +51,16 @@ class OutputSender(wiring.Component):
                 "read_address": Out(config.address_bits),
                 "read_ready": In(1),
                 "read_data": In(8),
-                "o": Out(stream.Signature(8)),
+                "o": Out(stream.Signature(FramedByte if framed else 8)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         header, bits = self.header, self.config.address_bits
-        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(width=8, depth=BUFFERED_BYTES)
+        m.submodules.buffer = buffer = fifo.SyncFIFOBuffered(
+            width=9 if self.framed else 8, depth=BUFFERED_BYTES
+        )
         full = Signal(2)
         send_second = Signal()
         compute_second = Signal()
@@ -71,6 +75,12 @@ class OutputSender(wiring.Component):
         value_end = Signal()
         popped = Signal()
         begin = Signal()
+        frame_end = value_end & element.last
+        byte = Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)
+        # Travels beside the read of the frame's last byte.
+        ending = Signal(READ_LATENCY)
+        if self.framed:
+            byte = Cat(byte[:8], ending[-1])
         available = Signal(init=1)
         next_credits = Signal.like(credits)
         m.d.comb += [
@@ -86,7 +96,7 @@ class OutputSender(wiring.Component):
             element.start.eq(begin),
             element.step.eq(granted & value_end),
             buffer.w_en.eq(arriving[-1]),
-            buffer.w_data.eq(Cat(self.read_data[:7], self.read_data[7] ^ header.output_flip)),
+            buffer.w_data.eq(byte),
             self.o.valid.eq(buffer.r_rdy),
             self.o.payload.eq(buffer.r_data),
             buffer.r_en.eq(self.o.ready),
@@ -97,6 +107,8 @@ class OutputSender(wiring.Component):
             credits.eq(next_credits),
             available.eq(next_credits != 0),
         ]
+        if self.framed:
+            m.d.sync += ending.eq(Cat(frame_end, ending[:-1]))
         with m.If(self.finish):
             m.d.sync += [
                 full.bit_select(compute_second, 1).eq(1),
@@ -119,7 +131,7 @@ class OutputSender(wiring.Component):
                     address.eq(value_address + 1),
                     value_address.eq(value_address + 1),
                 ]
-            with m.If(value_end & element.last):
+            with m.If(frame_end):
                 m.d.sync += [
                     reading.eq(0),
                     full.bit_select(send_second, 1).eq(0),

@@ -101,10 +101,7 @@ def build(
     if simulator_cache.use(target):
         return Build(engine=engine, folder=target, seconds=0.0, waves=waves)
     began = time.perf_counter()
-    runtime = folder / f"runtime-{_digest(tools)}"
-    # Marked as in use, so that another process that makes room does not take it away.
-    simulator_cache.use(runtime)
-    runner = _runner(engine, runtime, time_limit)
+    runner = builder(engine, folder, time_limit=time_limit)
     with (
         simulator_cache.kept_log(folder, f"{target.name}-build") as log,
         tempfile.TemporaryDirectory(prefix="shiftwork-") as work,
@@ -127,6 +124,18 @@ def build(
     simulator_cache.prune(folder)
     seconds = time.perf_counter() - began
     return Build(engine=engine, folder=target, seconds=seconds, waves=waves)
+
+
+def builder(engine: str, folder: Path, *, time_limit: float | None = None) -> BenchRunner:
+    """A runner that builds, with the run-time objects that all simulators in ``folder`` share.
+
+    Raises:
+        ToolError: if a tool is missing.
+    """
+    runtime = folder / f"runtime-{_digest(_tools(engine))}"
+    # Marked as in use, so that another process that makes room does not take it away.
+    simulator_cache.use(runtime)
+    return _runner(engine, runtime, time_limit)
 
 
 def run(

@@ -22,6 +22,7 @@ from shiftwork.quant.program import Conv
 from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
 
 BOARDS = [None, "icebreaker", "ulx3s-85f"]
+INTERFACES = ["stream", "axi-stream"]
 
 
 @cache
@@ -344,18 +345,57 @@ def test_accumulators_are_four_bytes_of_output() -> None:
     assert (output["bits"], output["bytes"]) == (32, 40)
 
 
-@pytest.mark.parametrize("board", BOARDS)
-def test_the_manifest_lists_the_ports_of_the_verilog(board: str | None) -> None:
-    made = accelerator(board)
-    text = made.verilog()
-    top = text[text.index("module shiftwork_core(") :]
-    header = top[len("module shiftwork_core(") : top.index(")")]
-    ports = made.manifest()["ports"]
+@pytest.mark.parametrize(
+    ("made", "interface"),
+    [
+        *((accelerator(board), interface) for board in BOARDS for interface in INTERFACES),
+        (flash_accelerator(), "axi-stream"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value.board and value.board.name),
+)
+def test_the_manifest_lists_the_ports_of_the_verilog(made: Accelerator, interface: Any) -> None:
+    text, manifest = made.verilog(interface), made.manifest(interface)
+    top = text[text.index(f"module {manifest['top']}(") :]
+    header = top[top.index("(") + 1 : top.index(")")]
+    ports = manifest["ports"]
     assert {name.strip() for name in header.split(",")} == set(ports)
     for name, description in ports.items():
         direction, _, width = description.partition(",")[0].partition(" ")
         declaration = f"{direction} {width} {name};" if width else f"{direction} {name};"
         assert declaration in top
+
+
+def test_the_folder_with_axi_stream_ports(tmp_path: Path) -> None:
+    """As the other one, but for the module; in it is nothing that is only there for the trace."""
+    made = accelerator("icebreaker")
+    path = made.write_verilog(tmp_path / "axi", "axi-stream")
+    made.write_verilog(tmp_path / "plain")
+    assert path == tmp_path / "axi" / "axi_stream.v"
+    plain, axi = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir()}
+        for name in ("plain", "axi")
+    )
+    assert set(axi) == set(plain) - {"core.v"} | {"axi_stream.v", "shiftwork_axi_stream.core"}
+    assert [name for name in set(plain) & set(axi) if plain[name] != axi[name]] == ["manifest.json"]
+    manifest = json.loads(axi["manifest.json"])
+    assert manifest["top"] == "shiftwork_axi_stream"
+    assert {name: hashlib.sha256(axi[name]).hexdigest() for name in manifest["files"]} == manifest[
+        "files"
+    ]
+    text = path.read_text()
+    assert text.startswith("// Accelerator for 'dense_net', made by Shiftwork\n")
+    assert not re.search(r"(input|output) .*trace", text)
+    assert text == Accelerator(dense_net(), board="icebreaker", rows=1, columns=4).verilog(
+        "axi-stream"
+    )
+
+
+def test_an_unknown_interface(tmp_path: Path) -> None:
+    with pytest.raises(
+        OutputError, match="unknown interface 'axi'; choose one of: stream, axi-stream"
+    ):
+        accelerator().write_verilog(tmp_path / "out", "axi")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_below_a_file(tmp_path: Path) -> None:

@@ -139,6 +139,18 @@ def test_generate(command, tmp_path, net):
     assert Path(record["verilog"]).read_text() == text
 
 
+def test_generate_with_axi_stream_ports(command, tmp_path, net):
+    arguments = ("generate", net, "--rows", 2, "--columns", 3, "-o", tmp_path / "out", "--json")
+    code, out, _ = command(*arguments, "--interface", "axi-stream")
+    record = json.loads(out)
+    assert code == 0
+    assert record["verilog"] == str(tmp_path / "out" / "axi_stream.v")
+    assert "module shiftwork_axi_stream(" in Path(record["verilog"]).read_text()
+    names = files(tmp_path / "out")
+    assert {"axi_stream.v", "shiftwork_axi_stream.core", "manifest.json"} <= names
+    assert "core.v" not in names
+
+
 def test_generate_chooses_an_array(command, tmp_path, net):
     code, out, err = command("generate", net, "-o", tmp_path / "out")
     assert code == 0

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from amaranth import ResetInserter, Signal
+from spi_flash import SpiFlash
 
 from shiftwork.hw.flash_image import pack
 from shiftwork.hw.flash_loader import FlashError, FlashLoader
@@ -11,44 +13,9 @@ WAKE_CYCLES = 100
 FLASH_ADDRESS = 0x00_12_F3
 
 
-class Flash:
-    """An SPI flash in mode 0 that wakes with 0xAB and reads with 0x03.
-
-    ``image`` begins at ``FLASH_ADDRESS``; everything else is 0xFF. ``commands`` are those it got,
-    each with the cycle in which ``cs_n`` fell and the number of bits.
-    """
-
-    def __init__(self, dut, image):
-        self.dut = dut
-        self.image = image
-        self.commands = []
-        self.asleep = True
-
-    async def bench(self, ctx):
-        bits, cycle, was_selected, was_high = "", 0, False, False
-        while True:
-            selected, high = not ctx.get(self.dut.cs_n), bool(ctx.get(self.dut.sck))
-            if selected and not was_selected:
-                assert not high, "mode 0: the clock is low when the flash is selected"
-                bits, began = "", cycle
-            if selected and high and not was_high:
-                bits += str(ctx.get(self.dut.mosi))
-            if selected and was_high and not high:
-                ctx.set(self.dut.miso, self._answer(bits))
-            if was_selected and not selected:
-                self.commands.append((int(bits[:8], 2), began, len(bits)))
-                self.asleep &= bits != "10101011"
-            was_selected, was_high = selected, high
-            await ctx.tick()
-            cycle += 1
-
-    def _answer(self, bits):
-        if len(bits) < 32 or int(bits[:8], 2) != 3 or self.asleep:
-            return 1
-        byte, bit = divmod(len(bits) - 32, 8)
-        index = int(bits[8:32], 2) + byte - FLASH_ADDRESS
-        value = self.image[index] if 0 <= index < len(self.image) else 0xFF
-        return value >> (7 - bit) & 1
+def _flash(dut, image):
+    ports = {name: getattr(dut, name) for name in ("cs_n", "sck", "mosi", "miso")}
+    return SpiFlash(image=image, address=FLASH_ADDRESS, **ports)
 
 
 @pytest.fixture
@@ -64,7 +31,7 @@ def load(run_component, array_config):
             flash_address=FLASH_ADDRESS,
             wake_cycles=WAKE_CYCLES,
         )
-        flash, writes, end = Flash(dut, image), [], {}
+        flash, writes, end = _flash(dut, image), [], {}
 
         async def bench(ctx):
             for cycle in range(dut.cycles + 40):
@@ -135,12 +102,70 @@ def test_absent_flash(load, level):
     assert not writes
 
 
-@pytest.mark.parametrize("kept", [3, 12, 16, 30, 48, 51])
-def test_truncated_image(load, kept):
+@pytest.mark.parametrize("kept", [3, 4, 12, 15, 16, 17, 30, 47, 48, 51])
+@pytest.mark.parametrize("rest", [b"\x00", b"\xff"])
+def test_truncated_image(load, kept, rest):
+    """What follows is what an erased flash holds, or what a line without a driver reads."""
     image = pack(_payload(32), identity=IDENTITY)
-    _, end, _, _ = load(image[:kept], payload_bytes=32)
-    expected = {3: FlashError.NO_IMAGE, 12: FlashError.OTHER_BUILD}
-    assert end["state"] == (0, expected.get(kept, FlashError.DAMAGED))
+    _, end, _, _ = load(image[:kept] + 100 * rest, payload_bytes=32)
+    error = FlashError.DAMAGED
+    if kept < 16:
+        error = FlashError.NO_IMAGE if kept < 4 else FlashError.OTHER_BUILD
+    assert end["state"] == (0, error)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_flash_that_never_answers(run_component, array_config, level):
+    """There is none, or it does not wake: ``miso`` stays where it is."""
+    dut = FlashLoader(
+        config=array_config(),
+        payload_bytes=32,
+        identity=IDENTITY,
+        flash_address=FLASH_ADDRESS,
+        wake_cycles=WAKE_CYCLES,
+    )
+
+    async def bench(ctx):
+        ctx.set(dut.miso, level)
+        for _ in range(dut.cycles + 40):
+            assert not ctx.get(dut.write_enable)
+            assert not ctx.get(dut.done)
+            await ctx.tick()
+        assert ctx.get(dut.error) == FlashError.NO_IMAGE
+        assert ctx.get(dut.cs_n)
+
+    run_component(dut, bench)
+
+
+def test_a_reset_in_any_cycle_of_loading(run_component, array_config):
+    """Loading begins anew, with a flash that was left in the middle of a command."""
+    payload = _payload(20)
+    dut = FlashLoader(
+        config=array_config(),
+        payload_bytes=len(payload),
+        identity=IDENTITY,
+        flash_address=FLASH_ADDRESS,
+        wake_cycles=WAKE_CYCLES,
+    )
+    flash, reset = _flash(dut, pack(payload, identity=IDENTITY)), Signal()
+    moments = np.random.default_rng(9).integers(1, dut.cycles, 12).tolist()
+
+    async def bench(ctx):
+        for moment in [*moments, dut.cycles + 5]:
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            assert (ctx.get(dut.done), ctx.get(dut.cs_n)) == (0, 1)
+            written = {}
+            for cycle in range(moment):
+                if ctx.get(dut.write_enable):
+                    written[ctx.get(dut.write_address)] = ctx.get(dut.write_data)
+                assert ctx.get(dut.done) == (cycle >= dut.cycles)
+                assert ctx.get(dut.error) == FlashError.NONE
+                await ctx.tick()
+        assert written == dict(enumerate(payload))
+
+    run_component(ResetInserter(reset)(dut), bench, background=(flash.bench,))
 
 
 def test_image_of_another_build(load):

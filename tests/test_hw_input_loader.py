@@ -182,3 +182,37 @@ def test_nothing_is_taken_while_the_only_buffer_is_full(run_component, array_con
 
     run_component(dut, bench)
     assert taken == list(range(2, 2 + FRAME))
+
+
+@pytest.mark.parametrize("shape", [None, ONE_BUFFER], ids=["two buffers", "one buffer"])
+@pytest.mark.parametrize("kept", [1, 6, FRAME])
+def test_a_discarded_frame_is_overwritten(run_component, array_config, shape, kept):
+    """Whatever has come of it, its last byte included: the next frame takes its place."""
+    dut = InputLoader(config=array_config(shape), framed=True)
+    bad, good = _frames(seed=kept)[:2]
+    pitch = 0 if shape else PITCH
+    places = []
+
+    async def send(ctx, content, *, discard):
+        for number, byte in enumerate(content):
+            ctx.set(dut.i.payload, int(byte))
+            ctx.set(dut.discard, int(discard and number == len(content) - 1))
+            ctx.set(dut.i.valid, 1)
+            while not ctx.get(dut.i.ready):
+                await ctx.tick()
+            assert ctx.get(dut.final) == (number == FRAME - 1)
+            places.append(ctx.get(dut.write_address))
+            await ctx.tick()
+            ctx.set(dut.i.valid, 0)
+
+    async def bench(ctx):
+        _set_header(ctx, dut, pitch=pitch)
+        ctx.set(dut.write_ready, 1)
+        await send(ctx, bad[:kept], discard=True)
+        await ctx.tick().repeat(5)
+        assert not ctx.get(dut.full)
+        await send(ctx, good, discard=False)
+        assert (ctx.get(dut.full), ctx.get(dut.second)) == (1, 0)
+
+    run_component(dut, bench)
+    assert places == [FIRST + k for n in (kept, FRAME) for k in range(n)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from amaranth import Value
 
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.output_sender import OutputSender
@@ -83,7 +84,7 @@ def _receive(dut, count, *, stalls, seed, result, cycles):
         while len(result) < count:
             ctx.set(dut.o.ready, int(rng.random() >= stalls))
             if ctx.get(dut.o.valid):
-                payload = ctx.get(dut.o.payload)
+                payload = int(ctx.get(Value.cast(dut.o.payload)))
                 assert waiting in (None, payload), "a byte that waits does not change"
                 waiting = payload
                 if ctx.get(dut.o.ready):
@@ -98,9 +99,9 @@ def _receive(dut, count, *, stalls, seed, result, cycles):
     return bench
 
 
-def _transfer(run_component, array_config, *, raw=0, flip=0, stalls=(0, 0), pause=0):
+def _transfer(run_component, array_config, *, raw=0, flip=0, stalls=(0, 0), pause=0, framed=False):
     """Sends all frames; returns the bytes, those expected, and the cycles of reads and bytes."""
-    dut = OutputSender(config=array_config())
+    dut = OutputSender(config=array_config(), framed=framed)
     stored, leaving = _frames(raw=raw, flip=flip)
     content, result, grants, cycles = {}, [], [], []
     memory = _memory(dut, content, stalls=stalls[0], seed=1, grants=grants)
@@ -123,6 +124,18 @@ def test_bytes_in_order(run_component, array_config, raw, flip, stalls):
     )
     assert result == expected
     assert len(grants) == len(expected)
+
+
+@pytest.mark.parametrize("raw", [0, 1])
+@pytest.mark.parametrize("stalls", [(0, 0), (0.3, 0.3)], ids=str)
+def test_the_last_byte_of_a_frame_is_marked(run_component, array_config, raw, stalls):
+    result, expected, _, _ = _transfer(
+        run_component, array_config, raw=raw, stalls=stalls, framed=True
+    )
+    assert [payload & 0xFF for payload in result] == expected
+    size = len(expected) // FRAMES
+    marked = [place for place, payload in enumerate(result) if payload >> 8]
+    assert marked == [size * (number + 1) - 1 for number in range(FRAMES)]
 
 
 @pytest.mark.parametrize("raw", [0, 1])

@@ -28,6 +28,7 @@ from shiftwork.cli_options import (
     Model,
     Net,
     PerTensor,
+    PortStyle,
     Rounding,
     Rows,
     Scales,
@@ -128,6 +129,7 @@ def generate(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    interface: PortStyle = "stream",
     as_json: AsJson = False,
 ) -> None:
     """Generate the accelerator: Verilog, ROM images and manifest.json.
@@ -136,6 +138,7 @@ def generate(
     1 MiB: write it with "iceprog -o 1M flash.bin".
     """
     size = array_size(rows, columns, elements, latency_us)
+    from shiftwork.boards.accelerator import verilog_file
     from shiftwork.steps import describe, summary
     from shiftwork.steps import generate as write_files
     from shiftwork.workspace import Workspace
@@ -144,8 +147,10 @@ def generate(
     with Workspace(output, progress=progress) as workspace:
         accelerator = _accelerator(net, board, size)
         progress(f"generating the Verilog: {describe(accelerator)}")
-        workspace.publish(lambda folder: write_files(accelerator, folder, progress=progress))
-    record = summary(accelerator, output / "core.v")
+        workspace.publish(
+            lambda folder: write_files(accelerator, folder, progress=progress, interface=interface)
+        )
+    record = summary(accelerator, output / verilog_file(interface))
     show_result(record, as_json, facts_table("accelerator", record))
 
 

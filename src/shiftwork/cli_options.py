@@ -87,6 +87,14 @@ Verify = Annotated[
     Literal["netlist"] | None,
     typer.Option(help="Simulate the netlist of the routed design too; a difference fails."),
 ]
+PortStyle = Annotated[
+    Literal["stream", "axi-stream"],
+    typer.Option(
+        "--interface",
+        help="Ports: plain valid/ready (core.v), or AXI4-Stream, where frames of a wrong length "
+        "are discarded (axi_stream.v), with a core file for FuseSoC.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -14,7 +14,7 @@ from shiftwork.sim.evaluation import evaluate
 from shiftwork.workspace import Progress
 
 if TYPE_CHECKING:
-    from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.accelerator import Accelerator, Interface
     from shiftwork.sim.executor import SimulationResult
 
 SIMULATION_KEYS = (
@@ -35,10 +35,16 @@ def evaluate_on(graph: Graph, program: Program, samples: Path) -> dict[str, Any]
     return asdict(evaluate(graph, program, data.x, data.y)) | {"evaluated_on": str(samples)}
 
 
-def generate(accelerator: "Accelerator", folder: Path, *, progress: Progress) -> None:
+def generate(
+    accelerator: "Accelerator",
+    folder: Path,
+    *,
+    progress: Progress,
+    interface: "Interface" = "stream",
+) -> None:
     """Writes Verilog, ROM images, flash image and manifest to ``folder``."""
     yowasp.prepare("yosys", progress=progress)
-    accelerator.write_verilog(folder)
+    accelerator.write_verilog(folder, interface)
 
 
 def accelerate(

@@ -3,7 +3,7 @@
 from types import ModuleType
 
 import pytest
-from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.hdl import Assert, Assume, Cover
 from formal.prover import (
     Harness,
@@ -20,7 +20,7 @@ from shiftwork.hw import output_sender
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.drain import PLANES
-from shiftwork.hw.layouts import descriptor_layout
+from shiftwork.hw.layouts import FramedByte, descriptor_layout
 from shiftwork.hw.output_sender import BUFFERED_BYTES
 
 NAMED = with_names(output_sender)
@@ -43,15 +43,22 @@ class Transfers(Harness):
     Memory answers a read ``READ_LATENCY`` cycles later with any byte; at any of them the harness
     begins to follow: it counts the bytes that must leave before that one. The environment finishes
     a frame only while a buffer is free. Everything else is free, both stalls included.
+
+    Parameters:
+        config: widths.
+        source: the module of the sender.
+        framed: the stream marks the last byte of a frame, and the followed byte keeps its mark.
     """
 
-    def __init__(self, *, config: ArrayConfig, source: ModuleType = NAMED):
+    def __init__(self, *, config: ArrayConfig, source: ModuleType = NAMED, framed: bool = False):
         super().__init__()
+        self.framed = framed
+        self.byte = FramedByte if framed else unsigned(8)
         self.config = config
         self.source = source
 
     def build(self, m: Module) -> None:
-        m.submodules.dut = dut = self.source.OutputSender(config=self.config)
+        m.submodules.dut = dut = self.source.OutputSender(config=self.config, framed=self.framed)
         self.header = constant(m, descriptor_layout(self.config.header_fields), "header")
         finish, read_ready = free(m, 1, "finish"), free(m, 1, "read_ready")
         read_data, ready = free(m, 8, "read_data"), free(m, 1, "ready")
@@ -79,7 +86,7 @@ class Transfers(Harness):
             Assert(under_way <= BUFFERED_BYTES),
         ]
         self._add_promptness(m, dut, held, under_way)
-        self._add_followed(m, dut, granted, popped, under_way, read_data)
+        self._add_followed(m, dut, granted, popped, under_way, read_data, frame_end)
         self._add_stream(m, dut, ready)
 
     def _add_place(
@@ -174,17 +181,18 @@ class Transfers(Harness):
         popped: Value,
         under_way: Signal,
         read_data: Signal,
+        frame_end: Value,
     ) -> None:
         """The followed byte leaves after just those that were read before it."""
         following = Signal()
         ahead = Signal(range(BUFFERED_BYTES + 1))
         coming = Signal(READ_LATENCY)
-        byte = Signal(8)
+        byte, marked = Signal(8), Signal()
         begin = Signal()
         m.d.comb += begin.eq(granted & ~following & free(m, 1, "follow"))
         m.d.sync += coming.eq(Cat(begin, coming[:-1]))
         with m.If(begin):
-            m.d.sync += [following.eq(1), ahead.eq(under_way - popped)]
+            m.d.sync += [following.eq(1), ahead.eq(under_way - popped), marked.eq(frame_end)]
         with m.Elif(popped):
             m.d.sync += [following.eq(following & (ahead != 0)), ahead.eq(ahead - 1)]
         with m.If(coming[-1]):
@@ -192,16 +200,20 @@ class Transfers(Harness):
         with m.If(following & (ahead == 0) & dut.o.valid):
             m.d.comb += [
                 Assert(~coming.any(), "it has been read"),
-                Assert(dut.o.payload == byte),
+                Assert(Value.cast(dut.o.payload) == self._word(byte, marked)),
                 Cover((byte == 0xA5) & self.header.output_flip),
             ]
         if self.inductive:
-            self._add_lemmas(m, dut, under_way, following, ahead, coming, byte)
+            self._add_lemmas(m, dut, under_way, following, ahead, coming, byte, marked)
+
+    def _word(self, byte: Signal, marked: Signal) -> Value:
+        """What the stream carries of a byte."""
+        return Cat(byte, marked) if self.framed else byte
 
     def _add_stream(self, m: Module, dut: output_sender.OutputSender, ready: Value) -> None:
         """A byte that is offered stays until it is taken."""
         offered = Signal()
-        payload = Signal(8)
+        payload = Signal(self.byte)
         m.d.sync += [offered.eq(dut.o.valid & ~ready), payload.eq(dut.o.payload)]
         with m.If(offered):
             m.d.comb += [Assert(dut.o.valid), Assert(dut.o.payload == payload)]
@@ -215,6 +227,7 @@ class Transfers(Harness):
         ahead: Signal,
         coming: Signal,
         byte: Signal,
+        marked: Signal,
     ) -> None:
         """The bytes under way: the oldest in the output register, then in memory, then to come."""
         arriving = self.probe("dut.arriving", READ_LATENCY)
@@ -222,7 +235,8 @@ class Transfers(Harness):
         produce = self.probe("dut.buffer.produce", range(WORDS))
         consume = self.probe("dut.buffer.consume", range(WORDS))
         stored = self.probe("dut.buffer.inner_level", range(WORDS + 1))
-        words = [self.probe(f"dut.buffer.storage[{index}]", 8) for index in range(WORDS)]
+        width = len(self._word(byte, marked))
+        words = [self.probe(f"dut.buffer.storage[{index}]", width) for index in range(WORDS)]
         present = dut.o.valid + stored
         m.d.comb += [
             Assert(credits == BUFFERED_BYTES - under_way),
@@ -233,6 +247,9 @@ class Transfers(Harness):
             Assert((coming & ~arriving) == 0),
             Assert(following | (coming == 0)),
         ]
+        if self.framed:
+            ending = self.probe("dut.ending", READ_LATENCY)
+            m.d.comb += Assert((coming == 0) | ((coming & ending).any() == marked))
         for stage in range(READ_LATENCY):
             with m.If(coming[stage]):
                 m.d.comb += [
@@ -243,7 +260,9 @@ class Transfers(Harness):
             m.d.comb += Assert(ahead < present)
             place = ahead - dut.o.valid
             with m.If(~dut.o.valid | (ahead != 0)):
-                m.d.comb += Assert(Array(words)[(consume + place) % WORDS] == byte)
+                m.d.comb += Assert(
+                    Array(words)[(consume + place) % WORDS] == self._word(byte, marked)
+                )
 
 
 @pytest.fixture
@@ -251,8 +270,9 @@ def config(array_config) -> ArrayConfig:
     return array_config(address_bits=ADDRESS_BITS, header_fields=HEADER_FIELDS)
 
 
-def test_bytes_are_sent_once_and_in_order(config):
-    assert_holds(Transfers(config=config), depth=DEPTH)
+@pytest.mark.parametrize("framed", [False, True])
+def test_bytes_are_sent_once_and_in_order(config, framed):
+    assert_holds(Transfers(config=config, framed=framed), depth=DEPTH)
 
 
 def test_bytes_that_the_stream_holds_back_for_a_while(config):
@@ -277,3 +297,15 @@ def test_bytes_that_the_stream_holds_back_for_a_while(config):
 def test_mutants_are_refuted(config, old, new):
     source = mutated(output_sender, old, new)
     assert_refuted(Transfers(config=config, source=source), depth=MUTANT_DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Cat(frame_end, ending[:-1])", "Cat(element.last, ending[:-1])"),
+        ("Cat(byte[:8], ending[-1])", "Cat(byte[:8], ending[-2])"),
+    ],
+)
+def test_mutants_of_the_mark_are_refuted(config, old, new):
+    source = mutated(output_sender, old, new)
+    assert_refuted(Transfers(config=config, source=source, framed=True), depth=MUTANT_DEPTH)

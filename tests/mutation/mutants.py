@@ -5,6 +5,7 @@ from mutation_check import Mutant
 CORNERS = "tests/test_hw_core.py::test_corner"
 BOTH_PORTS = "tests/test_hw_core.py::test_a_layer_of_each_kind"
 STREAMS = "tests/test_hw_core.py::test_a_frame_streams_in_while_its_buffer_is_free"
+FRAMES = "tests/test_hw_core_frames.py::test_frames_of_every_length"
 COPIED = "tests/test_hw_core.py::test_weights_that_are_copied_layer_by_layer"
 
 
@@ -751,7 +752,7 @@ INPUT_LOADER = _of(
     (
         "buffer swapped too early",
         "a frame counts as complete a byte before its end",
-        "        with m.If(transfer & count.last):",
+        "        with m.If(transfer & frame_counts):",
         "        with m.If(transfer & count.next_last):",
     ),
     (
@@ -791,6 +792,27 @@ INPUT_LOADER = _of(
         "                    1,\n",
     ),
     tests="tests/test_hw_input_loader.py",
+) + _of(
+    "hw/input_loader.py",
+    (
+        "no way back",
+        "a frame that is discarded goes on in its buffer",
+        "frame_ends = count.last | self.discard",
+        "frame_ends = count.last",
+    ),
+    (
+        "discarded frame counts",
+        "a frame whose final byte has no last is computed",
+        "frame_counts = count.last & ~self.discard",
+        "frame_counts = count.last",
+    ),
+    (
+        "final byte not told",
+        "the guard takes every frame for a short one",
+        "self.final.eq(count.last)",
+        "self.final.eq(count.next_last)",
+    ),
+    tests=("tests/test_hw_input_loader.py", FRAMES),
 )
 
 OUTPUT_SENDER = _of(
@@ -838,6 +860,174 @@ OUTPUT_SENDER = _of(
         "send_second.eq(0)",
     ),
     tests="tests/test_hw_output_sender.py",
+) + _of(
+    "hw/output_sender.py",
+    (
+        "mark a byte early",
+        "the last byte but one of an answer is marked",
+        "byte = Cat(byte[:8], ending[-1])",
+        "byte = Cat(byte[:8], ending[-2])",
+    ),
+    (
+        "mark on every plane",
+        "each byte of the last accumulator is marked",
+        "ending.eq(Cat(frame_end, ending[:-1]))",
+        "ending.eq(Cat(element.last, ending[:-1]))",
+    ),
+    tests="tests/test_hw_output_sender.py",
+)
+
+FRAME_GUARD = _of(
+    "hw/frame_guard.py",
+    (
+        "short frames kept",
+        "a frame whose last comes early is not discarded",
+        "self.discard.eq(last ^ self.final)",
+        "self.discard.eq(self.final & ~last)",
+    ),
+    (
+        "long frames kept",
+        "a frame whose final byte has no last is not discarded",
+        "self.discard.eq(last ^ self.final)",
+        "self.discard.eq(last & ~self.final)",
+    ),
+    (
+        "surplus bytes pass",
+        "what follows a long frame begins the next one",
+        "self.o.valid.eq(self.i.valid & ~swallowing)",
+        "self.o.valid.eq(self.i.valid)",
+    ),
+    (
+        "surplus bytes wait",
+        "a long frame blocks the stream while the loader takes nothing",
+        "self.i.ready.eq(self.o.ready | swallowing)",
+        "self.i.ready.eq(self.o.ready)",
+    ),
+    (
+        "swallows a frame too many",
+        "the end of a long frame is not seen",
+        "swallowing.eq(~last & (",
+        "swallowing.eq((",
+    ),
+    (
+        "long frame without a transfer",
+        "a byte that waits is taken for a surplus one",
+        "(swallowing | (self.o.ready & self.final))",
+        "(swallowing | self.final)",
+    ),
+    (
+        "event of a byte that waits",
+        "a frame is told again in every cycle that its last byte waits",
+        "transfer.eq(self.o.valid & self.o.ready)",
+        "transfer.eq(self.o.valid)",
+    ),
+    (
+        "event stays",
+        "a frame is told for more than one cycle",
+        "m.d.sync += self.event.eq(FrameEvent.NONE)",
+        "m.d.sync += self.event.eq(self.event)",
+    ),
+    (
+        "clear loses an error",
+        "a bad frame in the cycle of clear is not counted",
+        "Mux(self.clear, 0, self.discarded) + 1",
+        "Mux(self.clear, 0, self.discarded + 1)",
+    ),
+    (
+        "errors not cleared",
+        "clear forgets the number alone",
+        "m.d.sync += [self.errors.eq(0), self.discarded.eq(0)]",
+        "m.d.sync += self.discarded.eq(0)",
+    ),
+    (
+        "kinds swapped",
+        "a long frame is told as a short one",
+        "self.event.eq(FrameEvent.LONG_FRAME), self.errors.long_frame.eq(1)",
+        "self.event.eq(FrameEvent.SHORT_FRAME), self.errors.short_frame.eq(1)",
+    ),
+    tests="tests/test_hw_frame_guard.py",
+)
+
+WEIGHT_CHECK = _of(
+    "hw/weight_check.py",
+    (
+        "last byte unchecked",
+        "the walk ends a byte before the ROM",
+        "self.address == self.depth - 1",
+        "self.address == self.depth - 2",
+    ),
+    (
+        "factor a cycle early",
+        "the factors do not belong to their weights",
+        "m.d.sync += started.eq(Cat(1, started))",
+        "m.d.sync += started.eq(~0)",
+    ),
+    (
+        "even factors",
+        "the top bit of a weight may be lost",
+        "self.a.eq(Cat(1, factor[1:8]))",
+        "self.a.eq(factor[:8])",
+    ),
+    (
+        "last column unchecked",
+        "the drain chain is left a step early",
+        "with m.If(column == span - 1)",
+        "with m.If(column == span - 2)",
+    ),
+    (
+        "passes always",
+        "the result does not depend on the sum",
+        "self.result.eq(CheckResult.FAILED)",
+        "self.result.eq(CheckResult.PASSED)",
+    ),
+    (
+        "chain stands",
+        "all columns are taken for the first one",
+        "m.d.comb += self.shift.eq(1)",
+        "m.d.comb += self.shift.eq(0)",
+    ),
+    tests="tests/test_hw_weight_check.py",
+)
+
+AXI_STREAM = _of(
+    "hw/axi_stream.py",
+    (
+        "reset active high",
+        "the accelerator is in reset while aresetn is high",
+        "ResetSignal(DOMAIN).eq(~self.aresetn)",
+        "ResetSignal(DOMAIN).eq(self.aresetn)",
+    ),
+    (
+        "no reset",
+        "aresetn does nothing",
+        "ResetSignal(DOMAIN).eq(~self.aresetn)",
+        "ResetSignal(DOMAIN).eq(0)",
+    ),
+    (
+        "tlast lost",
+        "the input frames have no end",
+        "i.last.eq(self.s_axis.tlast)",
+        "i.last.eq(0)",
+    ),
+    (
+        "tlast of the answer",
+        "every byte of an answer is its last one",
+        "self.m_axis.tlast.eq(o.last)",
+        "self.m_axis.tlast.eq(o.last | core.o.valid)",
+    ),
+    (
+        "tready stuck",
+        "bytes are taken for granted while the accelerator takes none",
+        "self.s_axis.tready.eq(core.i.ready)",
+        "self.s_axis.tready.eq(1)",
+    ),
+    (
+        "clear not connected",
+        "inputs that are passed on do not arrive",
+        "inner.eq(outer)",
+        "inner.eq(0)",
+    ),
+    tests="tests/test_hw_axi_stream.py",
 )
 
 WEIGHT_COPIER = _of(
@@ -1069,72 +1259,91 @@ CONFIG = _of(
     tests="tests/test_hw_config.py",
 )
 
-CORE = _of(
-    "hw/core.py",
-    (
-        "input of the first buffer",
-        "the second frame is computed from the first one's bytes",
-        "Mux(second_input, header.input_pitch, 0)",
-        "0",
-    ),
-    (
-        "output buffer not awaited",
-        "a frame begins while its output buffer is still sent",
-        "loader.full & sender.free",
-        "loader.full",
-    ),
-    (
-        "input freed by every layer",
-        "the input buffer is given back before its last reader",
-        "sequencer.layer_ended & layer.frees_input",
-        "sequencer.layer_ended",
-    ),
-    (
-        "weights without a layer's base",
-        "every layer begins with the weights of the first one",
-        "Mux(fetch.token.start, layer.weight_base, following)",
-        "Mux(fetch.token.start, 0, following)",
-    ),
-    (
-        "weight held for ever",
-        "the weight address moves on with the held weight too",
-        "current + fetch.token.advance",
-        "current + 1",
-    ),
-    (
-        "array works beside the pool",
-        "the words of a maximum are summed up as well",
-        "token.valid & ~layer.pool",
-        "token.valid",
-    ),
-    (
-        "loader disturbs the drain",
-        "the input takes the write port from the drain",
-        "Mux(drain.write_enable, drain.write_data, loader.write_data)",
-        "Mux(loader.write_enable, loader.write_data, drain.write_data)",
-    ),
-    (
-        "pooling token a cycle late",
-        "the words of a maximum meet the token of the next one",
-        "for cycle in range(rom.LATENCY):",
-        "for cycle in range(rom.LATENCY + 1):",
-    ),
-    tests=(BOTH_PORTS, STREAMS, CORNERS),
-) + _of(
-    "hw/core.py",
-    (
-        "loader disturbs the sender",
-        "with a single port an input byte is lost while a result is read",
-        "~(reading | drain.write_enable | sender.read_enable)",
-        "~(reading | drain.write_enable)",
-    ),
-    (
-        "write while reading",
-        "with a single port the drain writes in cycles of a read",
-        "drain_may_write = ~fetch.read_enable",
-        "drain_may_write = 1",
-    ),
-    tests=(BOTH_PORTS, CORNERS),
+CORE = (
+    _of(
+        "hw/core.py",
+        (
+            "input of the first buffer",
+            "the second frame is computed from the first one's bytes",
+            "Mux(second_input, header.input_pitch, 0)",
+            "0",
+        ),
+        (
+            "output buffer not awaited",
+            "a frame begins while its output buffer is still sent",
+            "loader.full & sender.free",
+            "loader.full",
+        ),
+        (
+            "input freed by every layer",
+            "the input buffer is given back before its last reader",
+            "sequencer.layer_ended & layer.frees_input",
+            "sequencer.layer_ended",
+        ),
+        (
+            "weights without a layer's base",
+            "every layer begins with the weights of the first one",
+            "Mux(fetch.token.start, layer.weight_base, following)",
+            "Mux(fetch.token.start, 0, following)",
+        ),
+        (
+            "weight held for ever",
+            "the weight address moves on with the held weight too",
+            "current + fetch.token.advance",
+            "current + 1",
+        ),
+        (
+            "array works beside the pool",
+            "the words of a maximum are summed up as well",
+            "token.valid & ~layer.pool",
+            "token.valid",
+        ),
+        (
+            "loader disturbs the drain",
+            "the input takes the write port from the drain",
+            "Mux(drain.write_enable, drain.write_data, loader.write_data)",
+            "Mux(loader.write_enable, loader.write_data, drain.write_data)",
+        ),
+        (
+            "pooling token a cycle late",
+            "the words of a maximum meet the token of the next one",
+            "for cycle in range(rom.LATENCY):",
+            "for cycle in range(rom.LATENCY + 1):",
+        ),
+        tests=(BOTH_PORTS, STREAMS, CORNERS),
+    )
+    + _of(
+        "hw/core.py",
+        (
+            "loader disturbs the sender",
+            "with a single port an input byte is lost while a result is read",
+            "~(reading | drain.write_enable | sender.read_enable)",
+            "~(reading | drain.write_enable)",
+        ),
+        (
+            "write while reading",
+            "with a single port the drain writes in cycles of a read",
+            "drain_may_write = ~fetch.read_enable",
+            "drain_may_write = 1",
+        ),
+        tests=(BOTH_PORTS, CORNERS),
+    )
+    + _of(
+        "hw/core.py",
+        (
+            "frames before the check",
+            "the stream is open while the weights are checked",
+            "sequencer.header_valid & (check.result == CheckResult.PASSED)",
+            "sequencer.header_valid & (check.result != CheckResult.FAILED)",
+        ),
+        (
+            "drain sees the check",
+            "the sums of the check are taken for those of a layer",
+            "drain.captured.eq(0),",
+            "drain.captured.eq(check.captured),",
+        ),
+        tests="tests/test_hw_weight_check.py",
+    )
 )
 
 MUTANTS = (
@@ -1158,6 +1367,9 @@ MUTANTS = (
     *MEMORY_MAP,
     *INPUT_LOADER,
     *OUTPUT_SENDER,
+    *FRAME_GUARD,
+    *WEIGHT_CHECK,
+    *AXI_STREAM,
     *WEIGHT_COPIER,
     *LAYOUTS,
     *SEGMENTS,
