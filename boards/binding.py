@@ -12,9 +12,21 @@ from shiftwork.quant.program import AveragePool, Conv, Program, Residual
 
 MIN_WORD_BYTES = 4
 MAX_WORD_BYTES = 32
-STAGE_COLUMNS: dict[Family, int] = {"generic": 1, "ice40up": 8, "ecp5": 8}
+STAGE_COLUMNS: dict[Family, int] = {
+    "generic": 1,
+    "ice40up": 8,
+    "ice40hx": 8,
+    "ecp5": 8,
+    "gowin": 8,
+}
 """Columns that share a stage of the pipeline: more shorten the layers' ends, fewer the wires."""
-LANES: dict[Family, tuple[int, ...]] = {"generic": (1,), "ice40up": (1,), "ecp5": (8, 4, 2, 1)}
+LANES: dict[Family, tuple[int, ...]] = {
+    "generic": (1,),
+    "ice40up": (1,),
+    "ice40hx": (1,),
+    "ecp5": (8, 4, 2, 1),
+    "gowin": (2, 1),
+}
 """Requantizers to try, most first: a shifter is dear in iCE40 logic and cheap in ECP5's."""
 
 

@@ -12,9 +12,32 @@ from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
 from shiftwork.boards.estimate_terms import Terms, area_terms, clock_terms
-from shiftwork.hw.config import ArrayConfig
+from shiftwork.hw.config import ArrayConfig, Family
 
 NS_PER_US = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """A family whose designs were not measured one by one, and the one that it resembles.
+
+    Attributes:
+        family: whose coefficients are taken.
+        lut, period: what its lookup tables and its clock period are multiplied by.
+        worst_lut_error: of the lookup tables, as a bound.
+    """
+
+    family: Family
+    lut: float
+    period: float
+    worst_lut_error: float
+
+
+LIKENESSES: dict[Family, Likeness] = {
+    "ice40hx": Likeness(family="ice40up", lut=1.0, period=0.6, worst_lut_error=0.25),
+    "gowin": Likeness(family="ecp5", lut=0.9, period=1.4, worst_lut_error=0.25),
+}
+"""From single routed designs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +95,13 @@ def estimate(
         contents: of the ROMs; without them the block RAMs may be a little too many.
         coefficients: other than the published ones of the board's family.
     """
-    chosen = coefficients or Coefficients(**COEFFICIENTS[board.family])
+    like = LIKENESSES.get(board.family)
+    family = like.family if like else board.family
+    chosen = coefficients or Coefficients(**COEFFICIENTS[family])
     terms = area_terms(config, board)
     blocks = {name: _sum(part, chosen.lut.get(name, {})) for name, part in terms.items()}
+    if like:
+        blocks = {name: value * like.lut for name, value in blocks.items()}
     lut = sum(blocks.values())
     ff = sum(_sum(part, chosen.ff.get(name, {})) for name, part in terms.items())
     period_ns = _sum(clock_terms(config, board, lut=lut), chosen.period_ns)
@@ -84,14 +111,16 @@ def estimate(
         bram=resources.block_rams(config, board, contents),
         dsp=resources.multipliers(config, board),
         spram=resources.single_port_rams(config, board),
-        fmax_mhz=NS_PER_US / period_ns,
+        fmax_mhz=NS_PER_US / (period_ns * (like.period if like else 1.0)),
         blocks={name: round(value) for name, value in blocks.items()},
     )
 
 
 def least_lut(estimated: Estimate, board: Board) -> int:
     """What the design takes at least, if the estimate errs as much as it ever did in the docs."""
-    return int(estimated.lut / (1 + WORST_LUT_ERROR[board.family]))
+    like = LIKENESSES.get(board.family)
+    worst = like.worst_lut_error if like else WORST_LUT_ERROR[board.family]
+    return int(estimated.lut / (1 + worst))
 
 
 def _sum(terms: Terms, coefficients: Mapping[str, float]) -> float:

@@ -51,6 +51,16 @@ def count_blocks(netlist: Mapping[str, Any], flow: Flow, top: str) -> dict[str, 
     return dict(sorted(counts.items()))
 
 
+def count_cells(netlist: Mapping[str, Any], flow: Flow, top: str) -> dict[str, int]:
+    """Cells of the whole design, by resource; the arguments are those of :func:`count_blocks`."""
+    counts = dict.fromkeys(flow.cells, 0)
+    for cell in netlist["modules"][top]["cells"].values():
+        if found := flow.resource(cell["type"]):
+            resource, units = found
+            counts[resource] += units
+    return counts
+
+
 def _place(module: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, str]:
     """The block of every cell."""
     scopes = list(_scopes(module))

@@ -3,11 +3,28 @@
 import difflib
 
 from shiftwork.boards.board import Board
+from shiftwork.boards.colorlight_i5 import COLORLIGHT_I5
+from shiftwork.boards.ice40_hx8k import ICE40_HX8K
 from shiftwork.boards.icebreaker import ICEBREAKER
+from shiftwork.boards.orangecrab import ORANGECRAB
+from shiftwork.boards.tang_nano_9k import TANG_NANO_9K
+from shiftwork.boards.tang_nano_20k import TANG_NANO_20K
+from shiftwork.boards.ulx3s_25f import ULX3S_25F
 from shiftwork.boards.ulx3s_85f import ULX3S_85F
+from shiftwork.boards.upduino3 import UPDUINO3
 from shiftwork.errors import ShiftworkError
 
-BOARDS = (ICEBREAKER, ULX3S_85F)
+BOARDS = (
+    ICEBREAKER,
+    UPDUINO3,
+    ICE40_HX8K,
+    ULX3S_25F,
+    ULX3S_85F,
+    ORANGECRAB,
+    COLORLIGHT_I5,
+    TANG_NANO_9K,
+    TANG_NANO_20K,
+)
 
 
 class BoardError(ShiftworkError):

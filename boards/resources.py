@@ -125,8 +125,10 @@ def single_port_rams(config: ArrayConfig, board: Board) -> int:
 
 
 def multipliers(config: ArrayConfig, board: Board) -> int:
-    """Multiplier blocks; on iCE40 two products share one, and those beyond are lookup tables."""
+    """Multiplier blocks; on the UP5K two products share one; those beyond are lookup tables."""
     elements = config.shape.elements
+    if board.family == "ice40hx":
+        return 0
     if board.family == "ice40up":
         return -(-min(elements, ICE40UP_PRODUCTS) // 2)
     return elements
@@ -134,6 +136,8 @@ def multipliers(config: ArrayConfig, board: Board) -> int:
 
 def soft_products(config: ArrayConfig) -> int:
     """Products that are made of lookup tables."""
+    if config.shape.family == "ice40hx":
+        return config.shape.elements
     if config.shape.family != "ice40up":
         return 0
     return max(config.shape.elements - ICE40UP_PRODUCTS, 0)

@@ -17,9 +17,9 @@ from shiftwork.boards.board import Board
 from shiftwork.boards.flow import FLOWS, Flow
 from shiftwork.boards.netlist import count_blocks
 from shiftwork.boards.registry import BoardError, find
-from shiftwork.boards.report import LABELS, Report, Resource
-from shiftwork.errors import CapacityError, TimingError, ToolError
-from shiftwork.sim.processes import error_line
+from shiftwork.boards.report import LABELS, Report
+from shiftwork.boards.routing import NETLIST, check_fit, fmax, resources, route_seeds
+from shiftwork.errors import TimingError, ToolError
 from shiftwork.workspace import (
     Progress,
     Workspace,
@@ -34,17 +34,9 @@ if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
 
 SYNTHESIS_LIMIT_S = 1800.0
-ROUTING_LIMIT_S = 3600.0
-MOST_SEEDS = 8
-HEADROOM = 1.17
-"""What nextpnr is asked for, relative to the target: routing loses some of what placing found."""
 DESIGN = "design.il"
-NETLIST = "netlist.json"
-ROUTED = "nextpnr.json"
 REPORT = "report.json"
-UTILIZATION = re.compile(r"\s(\w+):\s+(\d+)/\s*(\d+)\s+\d+%")
 DERIVED = re.compile(r"_(?:SB_|TRELLIS_|LUT4|CCU2C|PFUMX|L6MUX21|DP16KD|MULT18X18D)")
-UNPLACEABLE = ("Unable to place", "no BELs remaining", "no more", "failed to place", "Failed to")
 
 TOP = "shiftwork_top"
 PORTS = {
@@ -115,18 +107,13 @@ def synthesize(
     board = find(board)
     flow = FLOWS[board.family]
     target = board.target_mhz if clock_mhz is None else clock_mhz
-    _check_arguments(accelerator, board=board, seeds=seeds, target_mhz=target)
+    check_arguments(accelerator, board=board, seeds=seeds, target_mhz=target)
     with Workspace(folder or default_folder(accelerator), progress=progress) as workspace:
         netlist = make_netlist(workspace, accelerator, flow)
         blocks = count_blocks(json.loads(netlist.read_text()), flow, TOP)
-        _check_fit(total(blocks), board)
-        routed = {}
-        for seed in range(1, (seeds or MOST_SEEDS) + 1):
-            routed[seed] = _route(
-                workspace, netlist, board=board, flow=flow, target_mhz=target, seed=seed
-            )
-            if seeds is None and _fmax(routed[seed]) >= target:
-                break
+        check_fit(total(blocks), board)
+        found = route_seeds(workspace, netlist, board=board, target_mhz=target, seeds=seeds)
+        routed = {seed: result.record for seed, result in found.items()}
         report = _report(
             accelerator, board=board, flow=flow, blocks=blocks, routed=routed, target_mhz=target
         )
@@ -135,7 +122,7 @@ def synthesize(
     return report
 
 
-def _check_arguments(
+def check_arguments(
     accelerator: "Accelerator", *, board: Board, seeds: int | None, target_mhz: float
 ) -> None:
     family = accelerator.config.shape.family
@@ -203,87 +190,9 @@ def make_netlist(workspace: Workspace, accelerator: "Accelerator", flow: Flow) -
     return workspace.step("netlist", synthesize_, inputs=inputs, title="yosys: synthesis") / NETLIST
 
 
-def _route(
-    workspace: Workspace, netlist: Path, *, board: Board, flow: Flow, target_mhz: float, seed: int
-) -> dict[str, Any]:
-    arguments = [
-        f"--{board.device}",
-        *("--package", board.package),
-        *flow.arguments,
-        *("--json", NETLIST),
-        *("--freq", f"{target_mhz * HEADROOM:g}"),
-        *("--seed", str(seed)),
-        "--timing-allow-fail",
-        *("--report", ROUTED),
-    ]
-    log = workspace.folder / f"nextpnr-{seed}.log"
-
-    def route(folder: Path) -> None:
-        shutil.copy(netlist, folder / NETLIST)
-        try:
-            yowasp.run(
-                flow.nextpnr,
-                arguments,
-                folder=folder,
-                log=log,
-                limit_s=ROUTING_LIMIT_S,
-                progress=workspace.progress,
-            )
-        except ToolError as error:
-            _raise_if_too_large(log, board=board, flow=flow, cause=error)
-            raise
-        (folder / NETLIST).unlink()
-
-    inputs = {
-        "arguments": arguments,
-        "netlist": file_digest(netlist),
-        "versions": versions(),
-    }
-    folder = workspace.step(
-        f"route-{seed}", route, inputs=inputs, title=f"nextpnr: place and route, seed {seed}"
-    )
-    record: dict[str, Any] = json.loads((folder / ROUTED).read_text())
-    return record
-
-
 def total(blocks: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     """Sum over all blocks, by resource."""
     return {name: sum(counts.get(name, 0) for counts in blocks.values()) for name in LABELS}
-
-
-def _check_fit(used: Mapping[str, int], board: Board) -> None:
-    over = [
-        f"{used[name]} of {available} {LABELS[name]} ({used[name] - available} too many)"
-        for name, available in _available(board).items()
-        if used[name] > available
-    ]
-    if over:
-        raise CapacityError(
-            f"the design does not fit {board.name}: it needs {', '.join(over)}; use fewer "
-            "processing elements (--rows, --columns), a smaller network, or a larger board"
-        )
-
-
-def _available(board: Board) -> dict[str, int]:
-    return {
-        "lut": board.lut,
-        "ff": board.ff,
-        "bram": board.bram,
-        "dsp": board.dsp,
-        "spram": board.spram_bytes // 32768,
-    }
-
-
-def _raise_if_too_large(log: Path, *, board: Board, flow: Flow, cause: ToolError) -> None:
-    text = log.read_text(errors="replace")
-    packed = {name: int(count) for name, count, _ in UTILIZATION.findall(text)}
-    used = {name: packed.get(key, 0) for name, key in flow.utilization.items()}
-    _check_fit(dict.fromkeys(LABELS, 0) | used, board)
-    if any(reason in error_line(log) for reason in UNPLACEABLE):
-        raise CapacityError(
-            f"the design does not fit {board.name}: {error_line(log)}; use fewer "
-            f"processing elements (--rows, --columns) or a larger board; see {log}"
-        ) from cause
 
 
 def _report(
@@ -295,8 +204,8 @@ def _report(
     routed: Mapping[int, Mapping[str, Any]],
     target_mhz: float,
 ) -> Report:
-    fmax = {seed: _fmax(record) for seed, record in routed.items()}
-    seed = max(fmax, key=lambda s: fmax[s])
+    clocks = {seed: fmax(record) for seed, record in routed.items()}
+    seed = max(clocks, key=lambda s: clocks[s])
     program, schedule = accelerator.program, accelerator.schedule
     return Report(
         network=program.name,
@@ -304,10 +213,10 @@ def _report(
         title=board.title,
         rows=accelerator.config.shape.rows,
         columns=accelerator.config.shape.columns,
-        **_resources(routed[seed], board=board, flow=flow, cells=total(blocks)),
+        **resources(routed[seed], board=board, flow=flow, cells=total(blocks)),
         blocks=blocks,
-        fmax_mhz=round(fmax[seed], 3),
-        seeds={s: round(mhz, 3) for s, mhz in fmax.items()},
+        fmax_mhz=round(clocks[seed], 3),
+        seeds={s: round(mhz, 3) for s, mhz in clocks.items()},
         seed=seed,
         target_mhz=target_mhz,
         critical_path=_critical_path(routed[seed]),
@@ -319,27 +228,6 @@ def _report(
         versions=versions(),
         input_held_cycles=schedule.input_held_cycles,
     )
-
-
-def _resources(
-    routed: Mapping[str, Any], *, board: Board, flow: Flow, cells: Mapping[str, int]
-) -> dict[str, Resource]:
-    packed = {
-        name: routed["utilization"].get(key, {}).get("used", 0)
-        for name, key in flow.utilization.items()
-    }
-    used = {**cells, **packed}
-    return {
-        name: Resource(used=used[name], available=available)
-        for name, available in _available(board).items()
-    }
-
-
-def _fmax(routed: Mapping[str, Any]) -> float:
-    clocks = [clock["achieved"] for clock in routed["fmax"].values()]
-    if not clocks:
-        raise ToolError("nextpnr found no clock in the design, so it has no greatest frequency")
-    return float(min(clocks))
 
 
 def _critical_path(routed: Mapping[str, Any]) -> str:

@@ -18,4 +18,10 @@ ULX3S_85F = Board(
     dsp=156,
     products=156,
     max_elements=32,
+    platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
+    clock="clk25 0",
+    reset="button_fire 0",
+    leds=("led 0", "led 7"),
+    pack_options=("--compress",),
+    load="openFPGALoader -b ulx3s {file}",
 )

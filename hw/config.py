@@ -5,7 +5,7 @@ from typing import Literal
 
 from shiftwork.errors import CapacityError
 
-Family = Literal["generic", "ice40up", "ecp5"]
+Family = Literal["generic", "ice40up", "ice40hx", "ecp5", "gowin"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,13 +20,16 @@ MULTIPLIER_REGISTERS = {
 """Parameters of MULT18X18D: registers at the operands and at the product."""
 ECP5_OPERAND_BITS = 18
 ECP5_PRODUCT_BITS = 36
+GOWIN_OPERAND_BITS = 9
+GOWIN_PRODUCT_BITS = 18
 
 
 class MultiplierBank(wiring.Component):
     """``count`` independent signed 8x8 multipliers with registers at inputs and output.
 
     On ``ice40up`` two products share one SB_MAC16 in 8x8 mode, up to the chip's 16; the ones
-    beyond are made of LUTs. On ``ecp5`` each is a MULT18X18D. Both with their own registers.
+    beyond are made of LUTs. On ``ecp5`` each is a MULT18X18D, on ``gowin`` a MULT9X9. All of them
+    with their own registers. ``ice40hx`` has no multipliers: all products are made of LUTs.
 
     Latency: 2 cycles. Flow control: none; a product follows its operands in every cycle.
 
@@ -58,6 +61,8 @@ class MultiplierBank(wiring.Component):
         for index in range(hard, self.count):
             if self.family == "ecp5":
                 self._add_mult18(m, index)
+            elif self.family == "gowin":
+                self._add_mult9(m, index)
             else:
                 self._add_inferred(m, index)
         return m
@@ -120,6 +125,29 @@ class MultiplierBank(wiring.Component):
             i_SOURCEA=Const(0),
             i_SOURCEB=Const(0),
             **bits,
+        )
+
+    def _add_mult9(self, m: Module, index: int) -> None:
+        a = Signal(signed(GOWIN_OPERAND_BITS), name=f"a_{index}")
+        b = Signal(signed(GOWIN_OPERAND_BITS), name=f"b_{index}")
+        product = Signal(GOWIN_PRODUCT_BITS, name=f"product_{index}")
+        m.d.comb += [
+            a.eq(self.a[index]),
+            b.eq(self.b[index]),
+            self.p[index].eq(product[:16].as_signed()),
+        ]
+        m.submodules[f"mult9_{index}"] = Instance(
+            "MULT9X9",
+            **{f"p_{register}": Const(1, 1) for register in ("AREG", "BREG", "OUT_REG")},
+            i_CLK=ClockSignal(),
+            i_CE=Const(1),
+            i_RESET=Const(0),
+            i_A=a,
+            i_B=b,
+            **{f"i_{sign}": Const(1) for sign in ("ASIGN", "BSIGN")},
+            **{f"i_{cascade}": Const(0, GOWIN_OPERAND_BITS) for cascade in ("SIA", "SIB")},
+            **{f"i_{select}": Const(0) for select in ("ASEL", "BSEL")},
+            o_DOUT=product,
         )
 
 

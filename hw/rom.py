@@ -10,6 +10,8 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw.config import Family
 
 LATENCY = 2
+REGISTERED_ADDRESS: tuple[Family, ...] = ("ice40up", "ice40hx")
+"""Families whose block RAMs are quick to answer."""
 ECP5_BLOCK_BITS = 16384
 ECP5_BLOCK_WIDTHS = (8, 16, 32)
 """Widths of an ECP5 block RAM's words, without the parity bits that make them 9, 18 and 36."""
@@ -107,8 +109,9 @@ def connect_registered(
     data: Signal,
 ) -> None:
     """``address`` to ``port`` to ``data``, with a register where the family needs it."""
-    late = Signal(len(address if family == "ice40up" else data), reset_less=True)
-    if family == "ice40up":
+    before = family in REGISTERED_ADDRESS
+    late = Signal(len(address if before else data), reset_less=True)
+    if before:
         m.d.comb += [port.addr.eq(late), data.eq(port.data)]
         source = address
     else:

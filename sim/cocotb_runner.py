@@ -40,9 +40,17 @@ YOSYS_CELLS = {
     re.compile(r"\bTRELLIS_FF\b"): ("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"),
 }
 """A cell in the Verilog, and the files of Yosys that model it."""
+GOWIN_CELLS = re.compile(r"\bMUX2_LUT5\b|\bDFFRE\b|\bDFFR\b")
+GOWIN_FILE = "gowin/cells_sim.v"
+GOWIN_MODELS_END = "(* blackbox *)\nmodule SP "
+"""Behind it Yosys' file has block RAMs and others without a model."""
 OWN_CELLS = {
     re.compile(r"\bMULT18X18D\b"): "mult18x18d.v",
     re.compile(r"\bDP16KD\b"): "dp16kd.v",
+    re.compile(r"\bMULT9X9\b"): "mult9x9.v",
+    re.compile(r"\bSPX9\b"): "spx9.v",
+    re.compile(r"\bDPX9B\b"): "dpx9b.v",
+    re.compile(r"\bDPB\b"): "dpb.v",
 }
 """A cell in the Verilog of which Yosys has no model, and the file with ours."""
 CELL_DEFINES = {"NO_ICE40_DEFAULT_ASSIGNMENTS": 1, "NO_INCLUDES": 1}
@@ -221,6 +229,9 @@ def cell_models(verilog: str) -> dict[str, str]:
     for cell, names in YOSYS_CELLS.items():
         if cell.search(verilog):
             models |= {f"{Path(name).stem}.v": share.joinpath(name).read_text() for name in names}
+    if GOWIN_CELLS.search(verilog):
+        text = share.joinpath(GOWIN_FILE).read_text().partition(GOWIN_MODELS_END)[0]
+        models["gowin_cells.v"] = text
     return models
 
 

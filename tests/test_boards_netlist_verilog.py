@@ -1,4 +1,4 @@
-"""The netlists of both families against golden and the schedule, and faults put into them."""
+"""The netlists of all families against golden and the schedule, and faults put into them."""
 
 import re
 import shutil
@@ -26,7 +26,12 @@ from shiftwork.sim.executor import SimulationResult, judge, simulate
 from shiftwork.sim.observation import Job
 from shiftwork.sim.program_builder import ProgramBuilder
 
-BOARDS = {"icebreaker": "SB_LUT4", "ulx3s-85f": "TRELLIS_FF"}
+BOARDS = {
+    "icebreaker": "SB_LUT4",
+    "ice40-hx8k": "SB_LUT4",
+    "ulx3s-85f": "TRELLIS_FF",
+    "tang-nano-9k": "MULT9X9",
+}
 BUNDLED = resources.files("shiftwork.examples")
 FRAMES = 2
 IMAGES = 10

@@ -8,14 +8,8 @@ import pytest
 from shiftwork.boards import accelerator, yowasp
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import BoardError
-from shiftwork.boards.synthesis import (
-    FLASH_PORTS,
-    HEADROOM,
-    MOST_SEEDS,
-    PORTS,
-    synthesize,
-    top_text,
-)
+from shiftwork.boards.routing import HEADROOM, MOST_SEEDS
+from shiftwork.boards.synthesis import FLASH_PORTS, PORTS, synthesize, top_text
 from shiftwork.errors import CapacityError, OutputError, TimingError, ToolError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load

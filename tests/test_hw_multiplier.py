@@ -1,13 +1,17 @@
 """The multiplier bank: its products, its latency, and the DSP blocks it takes."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from amaranth import Cat, Module, Signal, signed
 from amaranth.back import rtlil
 
+from shiftwork.hw.config import Family
 from shiftwork.hw.multiplier import (
     ECP5_OPERAND_BITS,
     ECP5_PRODUCT_BITS,
+    GOWIN_PRODUCT_BITS,
     ICE40UP_PRODUCTS,
     LATENCY,
     MultiplierBank,
@@ -28,6 +32,10 @@ def _block_model(kind, **ports):
         kinds = [signed(8) if ports[f"p_{x}_SIGNED"] else 8 for x in "AB"]
         pairs = [[ports[f"i_{x}"][low : low + 8] for x in "AB"] for low in (0, 8)]
         output, bits = ports["o_O"], 16
+    elif kind == "MULT9X9":
+        kinds = [signed(9) if ports[f"i_{x}SIGN"].value else 9 for x in "AB"]
+        pairs = [[ports[f"i_{x}"] for x in "AB"]]
+        output, bits = ports["o_DOUT"], GOWIN_PRODUCT_BITS
     else:
         kinds = [signed(18) if ports[f"i_SIGNED{x}"].value else 18 for x in "AB"]
         pairs = [[Cat(ports[f"i_{x}{bit}"] for bit in range(ECP5_OPERAND_BITS)) for x in "AB"]]
@@ -43,7 +51,7 @@ def _block_model(kind, **ports):
     return m
 
 
-@pytest.mark.parametrize("family", ["generic", "ice40up", "ecp5"])
+@pytest.mark.parametrize("family", get_args(Family))
 def test_products_follow_every_cycle(run_component, monkeypatch, family):
     monkeypatch.setattr("shiftwork.hw.multiplier.Instance", _block_model)
     dut = MultiplierBank(count=3, family=family)
@@ -91,6 +99,21 @@ def test_each_product_of_an_ecp5_has_a_block_with_its_registers(count):
             assert text.count(f"connect \\{name}{bit} ") == count
     for bit in range(ECP5_PRODUCT_BITS):
         assert text.count(f"connect \\P{bit} ") == count
+
+
+@pytest.mark.parametrize("count", [1, 17])
+def test_each_product_of_a_gowin_has_a_block_with_its_registers(count):
+    text = _rtlil(count, "gowin")
+    assert text.count("cell \\MULT9X9 ") == count
+    assert "cell $mul " not in text
+    for register in ("AREG", "BREG", "OUT_REG"):
+        assert text.count(f"parameter \\{register} 1'1") == count
+
+
+def test_an_ice40_hx_has_no_multipliers():
+    text = _rtlil(17, "ice40hx")
+    assert "SB_MAC16" not in text
+    assert text.count("cell $mul ") == 17
 
 
 def test_the_generic_family_leaves_the_choice_to_synthesis():

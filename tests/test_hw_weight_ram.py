@@ -16,7 +16,7 @@ from shiftwork.hw.weight_ram import LATENCY, WeightRam
 def test_random_traffic(run_component, depth, family):
     """Whether the RAM is read at once or an enabled cycle later is the family's choice."""
     dut = WeightRam(depth=depth, family=family)
-    before = LATENCY - 1 if family == "ice40up" else 0
+    before = LATENCY - 1 if family in rom.REGISTERED_ADDRESS else 0
     behind = LATENCY - before
     rng = np.random.default_rng(depth)
     content = np.zeros(depth, dtype=int)

@@ -10,6 +10,7 @@ import typer
 
 from shiftwork import cli_run
 from shiftwork.cli_bench import bench_app
+from shiftwork.cli_bitstream import bitstream
 from shiftwork.cli_options import (
     Activations,
     AsJson,
@@ -61,6 +62,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench_app, name="bench")
+app.command()(bitstream)
 cli_run.register(app)
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""

@@ -117,3 +117,31 @@ def estimates(
     for row in record["errors"]:
         table.add_row(*row.values())
     show_result(record, as_json, table, f"wrote {output / page.MARKDOWN}")
+
+
+@bench_app.command()
+def boards(
+    output: Folder = Path("shiftwork-bench-boards"),
+    only: Annotated[
+        str | None,
+        typer.Option("--boards", help="Names with commas between them; default: all boards."),
+    ] = None,
+    seeds: Seeds = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the bitstream of the bundled convolutional network for every board.
+
+    The table goes to boards.md and boards.json in the output folder, where routed designs are kept
+    for the next run.
+    """
+    from shiftwork import bench_boards as bench
+
+    results = bench.run(output, boards=bench.select(only), seeds=seeds, progress=progress_printer())
+    options = {"-o": output, "--boards": only, "--seeds": seeds}
+    given = [str(part) for pair in options.items() if pair[1] is not None for part in pair]
+    command = shlex.join(["shiftwork", "bench", "boards", *given])
+    record = dict(bench.write(results, output, command=command))
+    table = new_table("bitstreams", *bench.COLUMNS)
+    for row in bench.cells(results):
+        table.add_row(*row)
+    show_result(record, as_json, table, f"wrote {output / bench.MARKDOWN}")

@@ -1,0 +1,109 @@
+"""The command ``shiftwork bitstream``."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from shiftwork.cli_options import (
+    AsJson,
+    Clock,
+    Columns,
+    Elements,
+    Folder,
+    LatencyUs,
+    Net,
+    Rows,
+    Seeds,
+    TargetBoard,
+    array_size,
+)
+from shiftwork.cli_views import facts_table, new_table, progress_printer, show_result
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from shiftwork.boards.bitstream import Bitstream
+
+
+def bitstream(
+    net: Net,
+    board: TargetBoard,
+    output: Folder,
+    rows: Rows = None,
+    columns: Columns = None,
+    elements: Elements = None,
+    latency_us: LatencyUs = None,
+    seeds: Seeds = None,
+    clock: Clock = None,
+    fastest: Annotated[
+        bool,
+        typer.Option("--fastest", help="Route again with the PLL as fast as the design allows."),
+    ] = False,
+    baud: Annotated[int, typer.Option(min=300, help="Of the UART, in bits a second.")] = 115_200,
+    toolchain: Annotated[
+        Literal["yowasp", "native"],
+        typer.Option(help="Tools from pip, or yosys, nextpnr and packer as they are on PATH."),
+    ] = "yowasp",
+    as_json: AsJson = False,
+) -> None:
+    """Make the bitstream of a board: the accelerator with a serial link to the host.
+
+    The PLL makes the clock; a design that does not reach it is an error. Writes the bitstream,
+    bitstream.json, and flash.bin if the weights come from the board's flash.
+    """
+    size = array_size(rows, columns, elements, latency_us)
+    from shiftwork.boards.bitstream import make_bitstream
+    from shiftwork.quant.program import Program
+    from shiftwork.steps import accelerate
+
+    made = make_bitstream(
+        accelerate(Program.load(net), board, clock_mhz=clock, **size),
+        board=board,
+        folder=output,
+        seeds=seeds,
+        clock_mhz=clock,
+        fastest=fastest,
+        baud=baud,
+        toolchain=toolchain,
+        progress=progress_printer(),
+    )
+    show_result(
+        made.as_dict(),
+        as_json,
+        _facts(made),
+        _resources(made),
+        f"wrote {output / made.file}\n{_next(made)}",
+    )
+
+
+def _facts(made: "Bitstream") -> "Table":
+    spread = ", ".join(f"{mhz:.1f}" for mhz in made.seeds.values())
+    return facts_table(
+        f"{made.network} on {made.title}",
+        {
+            "array": f"{made.rows} x {made.columns}",
+            "clock of the PLL": f"{made.clock_mhz:g} MHz",
+            "greatest clock": f"{made.fmax_mhz:.1f} MHz (seed {made.seed})",
+            "of each seed": f"{spread} MHz",
+            "cycles an inference": made.cycles,
+            "latency": f"{made.latency_us:,.1f} us",
+            "baud": made.baud,
+        },
+    )
+
+
+def _resources(made: "Bitstream") -> "Table":
+    from shiftwork.boards.report import LABELS
+
+    table = new_table("resources, link to the host included", "resource", "used", "available", "%")
+    for name, resource in made.resources.items():
+        if resource.available:
+            used, available = str(resource.used), str(resource.available)
+            table.add_row(LABELS[name], used, available, f"{resource.percent:.1f}")
+    return table
+
+
+def _next(made: "Bitstream") -> str:
+    """What to do with it."""
+    lines = [f"note: {made.note}"] if made.note else []
+    return "\n".join([*lines, "to load it:", *(f"  {command}" for command in made.commands)])
