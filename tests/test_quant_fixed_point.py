@@ -185,3 +185,12 @@ def test_nothing_to_scale():
 def test_errors(make, text):
     with pytest.raises(DataError, match=text):
         make()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+def test_every_eighth_of_a_step(mode, bias, overflow):
+    kind = FixedPoint(bits=5, exponent=-2, bias=bias, rounding=mode, overflow=overflow)
+    values = np.arange(-160, 161) / 2
+    assert kind.to_stored(values).tolist() == [exact(value, kind) for value in values]
