@@ -49,6 +49,7 @@ from shiftwork.cli_views import (
     report_tables,
     show_result,
 )
+from shiftwork.cli_workbench import analyze
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
@@ -62,6 +63,7 @@ app = typer.Typer(
 
 app.add_typer(bench_app, name="bench")
 cli_run.register(app)
+app.command()(analyze)
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""
 
