@@ -66,3 +66,44 @@ def test_analyze_leaves_nothing_behind_after_an_error(capsys, tmp_path, model):
     assert (code, out) == (1, "")
     assert "calibration data: samples must have the shape [2, 4, 4]" in err
     assert not folder.exists()
+
+
+@pytest.fixture
+def programs(capsys, tmp_path, model, samples):
+    paths = tmp_path / "fine.npz", tmp_path / "rough.npz"
+    for path, rounding in zip(paths, ("compensated", "nearest"), strict=True):
+        options = ("--calibration", samples, "-o", path, "--rounding", rounding)
+        assert run(capsys, "quantize", model, *options)[0] == 0
+    return paths
+
+
+def test_compare_two_programs_and_their_model(capsys, programs, model, samples):
+    options = ("--test", samples, "--model", model)
+    code, out, _ = run(capsys, "compare", *programs, *options, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert [result["name"] for result in record["results"]] == ["float", *map(str, programs)]
+    layers = record["results"][1]["layers"]
+    assert [layer["name"] for layer in layers] == ["conv", "dense"]
+    assert set(layers[0]) >= {"alone_db", "total_db", "effect_db", "saturated", "worst_channel"}
+    assert np.array(record["results"][2]["confusion"]).sum() == 20
+    code, out, _ = run(capsys, "compare", *programs, *options)
+    assert code == 0
+    assert "costs most" in out
+
+
+def test_compare_a_program_with_its_model(capsys, tmp_path, monkeypatch, programs, model, samples):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spread.py").write_text("def of(x, outputs, y):\n    return outputs.std()\n")
+    options = ("--test", samples, "--metric", "spread:of", "--json")
+    code, out, _ = run(capsys, "compare", model, programs[0], *options)
+    results = json.loads(out)["results"]
+    assert (code, len(results)) == (0, 2)
+    assert results[0]["metric"] == pytest.approx(results[1]["metric"], rel=0.05)
+
+
+def test_compare_needs_something_to_compare(capsys, programs, model, samples):
+    for pair in ((model, model), (programs[0], programs[0])):
+        code, out, err = run(capsys, "compare", *pair, "--test", samples)
+        assert (code, out) == (2, "")
+        assert "compare two different programs" in " ".join(err.replace("│", " ").split())

@@ -80,3 +80,61 @@ def _analysis_table(found: "NetworkAnalysis") -> "Table":
         spread = f"{tensor.least:.3g} to {tensor.greatest:.3g}"
         table.add_row(label(tensor), spread, *(choice(tensor, method) for method in METHODS))
     return table
+
+
+def compare(
+    first: Annotated[
+        Path, typer.Argument(help="Program file (.npz), or the float model.", show_default=False)
+    ],
+    second: Annotated[
+        Path, typer.Argument(help="Program file (.npz), or the float model.", show_default=False)
+    ],
+    test: Annotated[
+        Path,
+        typer.Option(help="Inputs 'x', with labels 'y' if there are any.", show_default=False),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Float model of two programs: each layer is compared with it.", show_default=False
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Own measure, module:function; it is given x, outputs and y (or None).",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set two quantizations of a network side by side, or one against its float model.
+
+    Says how often they are right and agree, which layer makes which error, and which one is to
+    blame for the error of the output.
+    """
+    from shiftwork.comparison_views import comparison_views
+    from shiftwork.metric import load_metric
+    from shiftwork.quant.calibration import read_samples
+    from shiftwork.quant.importer import load
+    from shiftwork.quant.program import Program
+    from shiftwork.sim.comparison import compare as compare_programs
+
+    programs = {str(path): path for path in (first, second) if path.suffix == ".npz"}
+    models = [path for path in (first, second, model) if path and path.suffix != ".npz"]
+    if not programs or len(models) > 1 or len(programs) + len(models) < 2:
+        raise typer.BadParameter(
+            "compare two different programs (.npz), or a program and its float model"
+        )
+    progress = progress_printer()
+    measure = None if metric is None else load_metric(metric)
+    samples = read_samples(test)
+    progress(f"comparing on {len(samples.x):,} samples")
+    found = compare_programs(
+        {name: Program.load(path) for name, path in programs.items()},
+        samples.x,
+        samples.y,
+        graph=load(models[0]) if models else None,
+        metric=measure,
+    )
+    show_result(asdict(found), as_json, *comparison_views(found))
