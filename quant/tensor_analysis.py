@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from shiftwork.errors import DataError
 from shiftwork.quant import thresholds
 from shiftwork.quant.fixed_point import LEAST_BITS, MOST_BITS
-from shiftwork.quant.scales import largest_exponent
-from shiftwork.quant.thresholds import FINER_STEPS, METHODS, Method
+from shiftwork.quant.scales import (
+    FINER_STEPS,
+    FloatArray,
+    IntegerArray,
+    Method,
+    largest_exponent,
+    reaching,
+    to_integers,
+)
 from shiftwork.quant.value_statistics import BIAS, ValueStatistics
 
+METHODS: tuple[Method, ...] = ("max", "mse", "percentile", "kl")
 Kind = Literal["weights", "input", "activation"]
 Histogram = tuple[tuple[int, int], ...]
 
@@ -229,7 +237,7 @@ def recommend(
     values, counts = seen.bins
     first = largest_exponent(np.array([seen.least, seen.greatest]), lo, hi)
     exponents = range(first - COARSER, first + FINER_STEPS + 1)
-    errors = thresholds.squared_errors(values, counts, exponents, lo, hi)
+    errors = squared_errors(values, counts, exponents, lo, hi)
     found: dict[Method, float] = {
         "percentile": thresholds.percentile_threshold(
             *_with_zeros(values, counts, seen.zeros), percentile
@@ -241,11 +249,20 @@ def recommend(
         "mse": Recommendation(exponent=exponents[int(errors.argmin())], threshold=None),
     }
     for method, threshold in found.items():
-        exponent = thresholds.reaching(threshold, lo, hi) if threshold else exponents[-1]
-        # Never coarser than the maximum's, whose side with one integer less may hold nothing.
-        exponent = min(max(exponent, first), exponents[-1])
+        exponent = reaching(threshold, first, lo, hi)
         chosen[method] = Recommendation(exponent=exponent, threshold=threshold)
     return chosen
+
+
+def squared_errors(
+    values: FloatArray, counts: IntegerArray, exponents: range, lo: int, hi: int
+) -> FloatArray:
+    """The sum of squares of what each exponent changes in the values of a histogram."""
+    errors = []
+    for exponent in exponents:
+        restored = np.ldexp(to_integers(values, exponent, lo, hi), -exponent)
+        errors.append(float(counts @ np.square(restored - values)))
+    return np.array(errors)
 
 
 def _with_zeros(values: NDArray, counts: NDArray, zeros: int) -> tuple[NDArray, NDArray]:

@@ -4,19 +4,14 @@ The divergence threshold is that of S. Migacz, "8-bit Inference with TensorRT", 
 Conference 2017, session S7310, "Entropy calibration".
 """
 
-from typing import Literal
-
 import numpy as np
+from numpy.typing import NDArray
 
-from shiftwork.quant.scales import FloatArray, IntegerArray, largest_exponent, to_integers
-
-Method = Literal["max", "mse", "percentile", "kl"]
-METHODS: tuple[Method, ...] = ("max", "mse", "percentile", "kl")
+FloatArray = NDArray[np.float64]
+IntegerArray = NDArray[np.int64]
 
 DIVERGENCE_BINS = 2048
 PERCENTILE = 99.99
-FINER_STEPS = 12
-"""How many scales finer than that of the maximum are considered."""
 
 
 def percentile_threshold(values: FloatArray, counts: IntegerArray, percent: float) -> float:
@@ -68,20 +63,3 @@ def _divergence(bins: FloatArray, kept: int, levels: int) -> float:
     reference[-1] += beyond
     p, q = reference / reference.sum(), quantized / quantized.sum()
     return float((p * np.log(p / q)).sum())
-
-
-def squared_errors(
-    values: FloatArray, counts: IntegerArray, exponents: range, lo: int, hi: int
-) -> FloatArray:
-    """The sum of squares of what each exponent changes in the values of a histogram."""
-    errors = []
-    for exponent in exponents:
-        restored = np.ldexp(to_integers(values, exponent, lo, hi), -exponent)
-        errors.append(float(counts @ np.square(restored - values)))
-    return np.array(errors)
-
-
-def reaching(threshold: float, lo: int, hi: int) -> int:
-    """The finest exponent at which ``lo..hi`` holds what has the magnitude ``threshold``."""
-    sides = [threshold, -threshold] if lo < 0 else [threshold]
-    return largest_exponent(np.array(sides), lo, hi)

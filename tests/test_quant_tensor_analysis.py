@@ -3,7 +3,12 @@ import pytest
 
 from shiftwork.errors import DataError
 from shiftwork.quant.scales import choose_exponent, squared_error, to_integers
-from shiftwork.quant.tensor_analysis import AnalysisOptions, TensorAnalyzer, analyze_tensor
+from shiftwork.quant.tensor_analysis import (
+    AnalysisOptions,
+    TensorAnalyzer,
+    analyze_tensor,
+    squared_errors,
+)
 from shiftwork.quant.value_statistics import chunks
 
 
@@ -41,12 +46,14 @@ def test_every_scale_is_measured_exactly(heavy_tailed, bits):
         assert binades[top] == pytest.approx((error >= 2.0**top).sum(), abs=2)
 
 
-def test_max_and_mse_are_what_the_quantizer_chooses(heavy_tailed):
+def test_scales_are_those_that_the_quantizer_chooses(heavy_tailed):
     tensor = analyze(heavy_tailed)
     x = heavy_tailed.astype(np.float64)
     assert tensor.recommended["max"].exponent == choose_exponent(x, -128, 127, "max")
     errors = {e: squared_error(x, e, -128, 127) for e in range(-10, 20)}
     assert tensor.recommended["mse"].exponent == min(errors, key=errors.get)
+    for method in ("percentile", "kl"):
+        assert tensor.recommended[method].exponent == choose_exponent(x, -128, 127, method)
     assert tensor.recommended["max"].threshold == pytest.approx(np.abs(x).max())
 
 
@@ -100,12 +107,12 @@ def test_the_ends_of_float32(peak):
     assert tensor.scale(tensor.recommended["mse"].exponent).sqnr_db > 40
 
 
-def test_a_sparse_tensor_keeps_within_the_candidates():
+def test_a_threshold_of_zero_cuts_off_nothing():
     x = np.zeros(100_000)
     x[0] = 1.0
     tensor = analyze(x, kind="activation")
     chosen = tensor.recommended["percentile"]
-    assert (chosen.threshold, chosen.exponent) == (0.0, tensor.recommended["max"].exponent + 12)
+    assert (chosen.threshold, chosen.exponent) == (0.0, tensor.recommended["max"].exponent)
 
 
 def test_impossible_options():
@@ -113,3 +120,10 @@ def test_impossible_options():
         AnalysisOptions(bits=17)
     with pytest.raises(DataError, match=r"percentile must be in 50\.\.100, not 101"):
         AnalysisOptions(percentile=101)
+
+
+def test_squared_errors_of_a_histogram_are_those_of_the_values():
+    x = np.random.default_rng(4).normal(size=500)
+    found = squared_errors(x, np.full(500, 2), range(3, 8), -128, 127)
+    expected = [2 * squared_error(x, exponent, -128, 127) for exponent in range(3, 8)]
+    np.testing.assert_allclose(found, expected)

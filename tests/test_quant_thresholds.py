@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
 
-from shiftwork.quant.scales import squared_error
 from shiftwork.quant.thresholds import (
     DIVERGENCE_BINS,
     divergence_threshold,
     percentile_threshold,
-    reaching,
-    squared_errors,
 )
 
 
@@ -67,16 +64,3 @@ def test_percentile_counts_magnitudes():
     assert percentile_threshold(values, counts, 90.0) == 1.0
     assert percentile_threshold(values, counts, 95.0) == 3.0
     assert percentile_threshold(values, counts, 100.0) == 9.0
-
-
-def test_squared_errors_are_those_of_the_scales():
-    x = np.random.default_rng(4).normal(size=500)
-    found = squared_errors(x, np.full(500, 2), range(3, 8), -128, 127)
-    expected = [2 * squared_error(x, exponent, -128, 127) for exponent in range(3, 8)]
-    np.testing.assert_allclose(found, expected)
-
-
-def test_reaching():
-    assert reaching(1.0, -128, 127) == 6  # +1.0 is one step more than 127 at 2**-7
-    assert reaching(0.99, -128, 127) == 7
-    assert reaching(1.0, 0, 255) == 7

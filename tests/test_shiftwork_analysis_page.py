@@ -119,7 +119,16 @@ def test_tables_hold_the_analysis(analysis, page):
 
 def test_says_why_the_weights_are_as_stored(analysis):
     changed = NetworkAnalysis(**(vars(analysis) | {"as_stored": "node 'a' <b> is not supported"}))
-    assert "not folded: node &#x27;a&#x27; &lt;b&gt; is not supported." in render(changed, "")
+    page = render(changed, "")
+    assert "not folded. The reason: node &#x27;a&#x27; &lt;b&gt; is not supported." in page
+
+
+def test_without_samples_there_are_no_activations(analysis, page):
+    assert "activations, over 12 samples" in page
+    weights = NetworkAnalysis(**(vars(analysis) | {"tensors": analysis.tensors[:2], "samples": 0}))
+    alone = render(weights, "")
+    assert "activations" not in alone
+    assert alone.count("<svg") == 1 + 3 * 2
 
 
 def test_is_self_contained_and_deterministic(analysis, page):

@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from shiftwork.figures import BLUE, RED, as_svg, new_figure
-from shiftwork.quant.tensor_analysis import Histogram, ScaleAnalysis, TensorAnalysis
-from shiftwork.quant.thresholds import METHODS
+from shiftwork.quant.tensor_analysis import METHODS, Histogram, ScaleAnalysis, TensorAnalysis
 
 AMBER, WINDOW = "#c98a1b", "#dfeaf6"
 HEIGHT_IN, LINE_IN = 2.3, 0.12

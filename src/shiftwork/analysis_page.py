@@ -7,8 +7,8 @@ from shiftwork import analysis_figures as draw
 from shiftwork.figures import Bar, bars
 from shiftwork.page_parts import cards, document, figures, table
 from shiftwork.quant.analysis import NetworkAnalysis
-from shiftwork.quant.tensor_analysis import ScaleAnalysis, TensorAnalysis
-from shiftwork.quant.thresholds import METHODS, Method
+from shiftwork.quant.scales import Method
+from shiftwork.quant.tensor_analysis import METHODS, ScaleAnalysis, TensorAnalysis
 
 METHOD_NAMES: dict[Method, str] = {
     "max": "max-abs",
@@ -100,7 +100,7 @@ def _summary(analysis: NetworkAnalysis) -> str:
     )
     facts = [
         (f"{sum(tensor.count for tensor in weights):,}", f"weights in {len(weights)} tensors"),
-        (f"{len(analysis.tensors) - len(weights)}", f"activations, {analysis.samples:,} samples"),
+        *_activations(len(analysis.tensors) - len(weights), analysis.samples),
         (f"{analysis.bits} bits", "an integer, at power-of-two scales"),
         (f"{agreed} of {len(analysis.tensors)}", "tensors for which max-abs is the best scale"),
         (f"{analysis.percentile:g} %", "of the values are what percentile holds"),
@@ -108,10 +108,15 @@ def _summary(analysis: NetworkAnalysis) -> str:
     note = ""
     if analysis.as_stored is not None:
         note = (
-            "<p>The weights are those of the file, batch normalization not folded: "
-            f"{html.escape(analysis.as_stored)}.</p>\n"
+            "<p>Shiftwork does not import this network, so its weights are those of the file, "
+            f"batch normalization not folded. The reason: {html.escape(analysis.as_stored)}.</p>\n"
         )
     return f"<p>{html.escape(GUIDE)}</p>\n{note}{cards(facts)}"
+
+
+def _activations(count: int, samples: int) -> list[tuple[str, str]]:
+    """The input counts as one of them."""
+    return [(f"{count}", f"activations, over {samples:,} samples")] if count else []
 
 
 def _overview(analysis: NetworkAnalysis) -> str:

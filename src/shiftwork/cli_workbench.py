@@ -72,7 +72,7 @@ def analyze(
 
 def _analysis_table(found: "NetworkAnalysis") -> "Table":
     from shiftwork.analysis_page import METHOD_NAMES, choice, label
-    from shiftwork.quant.thresholds import METHODS
+    from shiftwork.quant.tensor_analysis import METHODS
 
     title = f"step and SQNR in {found.bits} bits, by method"
     table = new_table(title, "tensor", "range", *METHOD_NAMES.values())
