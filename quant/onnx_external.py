@@ -21,7 +21,7 @@ def load_external_data(path: Path, proto: Any) -> None:
         if not is_external(tensor):
             continue
         try:
-            data = _read(path.parent, {entry.key: entry.value for entry in tensor.external_data})
+            data = _read(path.parent, tensor)
         except (OSError, ValueError, ModelError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ModelError(
@@ -44,7 +44,14 @@ def is_external(tensor: Any) -> bool:
     return bool(tensor.data_location == onnx.TensorProto.EXTERNAL)
 
 
-def _read(folder: Path, entries: dict[str, str]) -> bytes:
+def locate(folder: Path, tensor: Any) -> tuple[Path, int, int]:
+    """Where the content of the external ``tensor`` lies: a file, an offset and a length in bytes.
+
+    Raises:
+        ModelError: if there is no such file in ``folder``, or it is too short.
+        ValueError: if offset or length are no numbers.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
     location = Path(entries.get("location", ""))
     file = (folder / location).resolve()
     if location.is_absolute() or not file.is_relative_to(folder.resolve()):
@@ -58,6 +65,11 @@ def _read(folder: Path, entries: dict[str, str]) -> bytes:
         raise ModelError(
             f"'{location}' has {size} bytes, not the {length} from {offset} on that are needed"
         )
+    return file, offset, length
+
+
+def _read(folder: Path, tensor: Any) -> bytes:
+    file, offset, length = locate(folder, tensor)
     if length > MAX_FILE_BYTES:
         raise ModelError(f"{length} bytes are needed; at most {MAX_FILE_BYTES} are read")
     with file.open("rb") as stream:

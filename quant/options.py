@@ -9,7 +9,7 @@ from shiftwork.errors import DataError
 from shiftwork.quant.scales import Method
 
 CHOICES = (
-    ("scales", ("mse", "max")),
+    ("scales", ("mse", "max", "percentile", "kl")),
     ("activations", ("unsigned", "signed")),
     ("rounding", ("compensated", "nearest")),
 )
@@ -21,7 +21,9 @@ class QuantizerOptions:
 
     Attributes:
         scales: the power of two with the least mean squared error (``mse``), or the finest one
-            that saturates nothing (``max``).
+            that saturates nothing (``max``); or, for activations, the finest one that holds
+            99.99 % of the magnitudes (``percentile``) or reaches the threshold with the least
+            Kullback-Leibler divergence (``kl``), with weights as of ``max``.
         per_channel: one weight exponent an output channel, or one a layer.
         activations: store what is never negative as 0..255 (``unsigned``), or everything inside
             -128..127 (``signed``).

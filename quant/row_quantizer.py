@@ -33,8 +33,8 @@ def quantize_rows(
 ) -> IntegerRows:
     """The integers of ``rows``, as exact as its accumulators allow.
 
-    ``max`` takes each row's finest exponent at which no weight saturates; ``mse`` also tries up
-    to two finer ones, and takes the one with the least error. The accumulator stays within 24
+    Each row takes its finest exponent at which no weight saturates; ``mse`` also tries up to two
+    finer ones, and takes the one with the least error. The accumulator stays within 24
     bits if that costs at most two bits of weight, else within 32. No exponent is larger than what
     the output, or a residual, can make use of.
 

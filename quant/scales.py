@@ -8,11 +8,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Method = Literal["mse", "max"]
-FloatArray = NDArray[np.float64]
-IntegerArray = NDArray[np.int64]
+from shiftwork.quant.thresholds import (
+    PERCENTILE,
+    FloatArray,
+    IntegerArray,
+    divergence_threshold,
+    percentile_threshold,
+)
+
+__all__ = ["FloatArray", "IntegerArray", "Method"]
+
+Method = Literal["mse", "max", "percentile", "kl"]
 
 SATURATING_STEPS = 2
+FINER_STEPS = 12
+"""How much finer than that of the maximum the scale of a threshold may be."""
 MAX_STATISTICS = 1 << 20
 
 
@@ -59,14 +69,38 @@ def choose_exponent(
     """The exponent for ``values``, or for values ``headroom`` times as large, in ``lo..hi``.
 
     ``max`` saturates nothing. ``mse`` tries that one and up to two finer ones, in which the
-    largest values saturate, and takes the one with the least squared error.
+    largest values saturate, and takes the one with the least squared error. ``percentile`` holds
+    99.99 % of the magnitudes, ``kl`` those up to the threshold with the least divergence.
     """
     values = _thinned(np.asarray(values, dtype=np.float64) * headroom)
     first = largest_exponent(values, lo, hi)
     if method == "max":
         return first
+    if method != "mse":
+        return reaching(_threshold(values, hi + 1, method), first, lo, hi)
     candidates = range(first, first + SATURATING_STEPS + 1)
     return min(candidates, key=lambda e: squared_error(values, e, lo, hi))
+
+
+def reaching(threshold: float, first: int, lo: int, hi: int) -> int:
+    """The finest exponent at which ``lo..hi`` holds the magnitude ``threshold``.
+
+    It is ``first``, the maximum's, or up to 12 steps finer: the side with one integer less may
+    hold no value that large. A threshold of 0, of values that are nearly all 0, cuts off nothing.
+    """
+    if threshold == 0.0:
+        return first
+    sides = [threshold, -threshold] if lo < 0 else [threshold]
+    return min(max(largest_exponent(np.array(sides), lo, hi), first), first + FINER_STEPS)
+
+
+def _threshold(values: FloatArray, levels: int, method: Method) -> float:
+    if method == "percentile":
+        return percentile_threshold(values, np.ones(values.size, np.int64), PERCENTILE)
+    used = values[values != 0.0]
+    if not used.size:
+        return 0.0
+    return divergence_threshold(used, np.ones(used.size, np.int64), levels)
 
 
 def row_peaks(rows: FloatArray) -> IntegerArray:

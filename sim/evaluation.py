@@ -74,9 +74,14 @@ class _Power:
 
     @property
     def ratio_db(self) -> float | None:
-        if self.noise == 0.0:
-            return None
-        return float(10.0 * np.log10(max(self.signal, np.finfo(np.float64).tiny) / self.noise))
+        return decibels(self.signal, self.noise)
+
+
+def decibels(signal: float, noise: float) -> float | None:
+    """The ratio of two sums of squares in dB; None if there is no noise."""
+    if noise == 0.0:
+        return None
+    return float(10.0 * np.log10(max(signal, np.finfo(np.float64).tiny) / noise))
 
 
 @dataclass(eq=False)
@@ -103,7 +108,7 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
     x = check_samples(x)
     labels = None if y is None else _check_labels(np.asarray(y), len(x), program)
     tally = _Tally({op.output: _Power() for op in program.ops})
-    for real, integer in _batches(canonical(graph), program, x):
+    for real, integer in traced_batches(canonical(graph), program, x):
         for name in tally.powers.keys() & real.keys():
             tally.powers[name].add(real[name], program.tensor(name).dequantize(integer[name]))
         output = program.output
@@ -127,7 +132,7 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
     )
 
 
-def _batches(
+def traced_batches(
     chain: Graph, program: Program, x: NDArray
 ) -> Iterator[tuple[dict[str, NDArray], dict[str, NDArray]]]:
     """Every value of the float network, and every tensor of the program, batch by batch."""

@@ -7,7 +7,7 @@ from shiftwork.quant.options import QuantizerOptions
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scales": "kl"}, "option scales must be mse or max, not 'kl'"),
+        ({"scales": "l2"}, "option scales must be mse or max or percentile or kl, not 'l2'"),
         ({"activations": "u8"}, "option activations must be unsigned or signed, not 'u8'"),
         ({"rounding": "up"}, "option rounding must be compensated or nearest, not 'up'"),
         ({"headroom": 0.5}, r"option headroom must be a finite factor from 1, not 0\.5"),

@@ -137,6 +137,20 @@ def test_mean_squared_error_beats_max_abs_with_outliers():
     assert sqnr(graph, mse, x) >= sqnr(graph, largest, x) - 0.1
 
 
+@pytest.mark.parametrize("method", ["percentile", "kl"])
+def test_thresholds_are_for_activations_alone(method):
+    x = normal((8, 8, 16), 200)
+    x[0, 0, 0] *= 20.0
+    graph = Chain((8, 8, 16)).conv(8, (1, 1)).relu().conv(8, (1, 1)).build()
+    plain = {"equalization": False, "range_fill": False, "rounding": "nearest"}
+    chosen, largest = (
+        quantize(graph, x, QuantizerOptions(scales=m, **plain)) for m in (method, "max")
+    )
+    assert chosen.tensors[1].exponent > largest.tensors[1].exponent
+    for first, second in zip(chosen.ops, largest.ops, strict=True):
+        np.testing.assert_array_equal(first.weights, second.weights)
+
+
 def test_integer_networks_lose_nothing():
     rng = np.random.default_rng(0)
     weights = rng.integers(-1, 2, (4, 1, 1, 3))

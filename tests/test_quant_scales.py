@@ -67,3 +67,36 @@ def test_rows_of_zeros_take_the_finest_exponent():
     rows = np.array([[1.0, 0.5], [0.0, 0.0], [0.01, -0.02]])
     assert scales.row_peaks(rows).tolist() == [6, 12, 12]
     assert scales.row_peaks(np.zeros((2, 3))).tolist() == [0, 0]
+
+
+def test_thresholds_cut_off_what_is_rare():
+    rng = np.random.default_rng(8)
+    values = np.append(rng.normal(size=100_000), [50.0, -60.0])
+    exponents = {
+        method: scales.choose_exponent(values, -128, 127, method)
+        for method in ("max", "percentile", "kl")
+    }
+    assert exponents["max"] == 1
+    for method in ("percentile", "kl"):
+        # 99.99 % lie within 3.9 standard deviations; a step of 2**-4 reaches 7.9, 2**-5 3.98.
+        assert exponents[method] in (4, 5)
+    assert exponents["percentile"] == 5
+
+
+def test_a_threshold_has_headroom_too():
+    values = np.random.default_rng(8).normal(size=1000)
+    for method in ("percentile", "kl"):
+        plain = scales.choose_exponent(values, -128, 127, method)
+        assert scales.choose_exponent(values, -128, 127, method, headroom=2.0) == plain - 1
+
+
+@pytest.mark.parametrize("method", ["percentile", "kl"])
+def test_thresholds_of_nothing_but_zeros(method):
+    assert scales.choose_exponent(np.zeros(4), -128, 127, method) == 0
+
+
+def test_a_threshold_is_never_coarser_than_the_maximum():
+    assert scales.reaching(1.0, 7, -128, 127) == 7  # -1.0 fits where +1.0 does not
+    assert scales.reaching(0.0, 7, -128, 127) == 7
+    assert scales.reaching(1e-9, 7, -128, 127) == 7 + scales.FINER_STEPS
+    assert scales.reaching(1.0, 7, 0, 255) == 7

@@ -2,7 +2,8 @@
 
 The public interface: ``load`` a model, ``quantize`` it to a ``Program``, compute ``golden``
 results, build an ``Accelerator``, ``simulate`` and ``synthesize`` it, ``connect`` to a board that
-holds it. Names are imported when they are first used, so that quantizing does not load the
+holds it. ``analyze`` shows what scales do to a network's tensors, ``compare`` where a program makes
+its error. Names are imported when they are first used, so that quantizing does not load the
 hardware's libraries.
 """
 
@@ -14,17 +15,22 @@ if TYPE_CHECKING:
     from shiftwork.boards.synthesis import synthesize
     from shiftwork.errors import ShiftworkError
     from shiftwork.link import connect
+    from shiftwork.quant.analysis import AnalysisOptions, analyze
     from shiftwork.quant.importer import load
     from shiftwork.quant.program import Program
     from shiftwork.quant.quantizer import quantize
+    from shiftwork.sim.comparison import compare
     from shiftwork.sim.evaluation import evaluate
     from shiftwork.sim.executor import simulate
     from shiftwork.sim.golden import predict as golden
 
 __all__ = [
     "Accelerator",
+    "AnalysisOptions",
     "Program",
     "ShiftworkError",
+    "analyze",
+    "compare",
     "connect",
     "evaluate",
     "golden",
@@ -36,8 +42,11 @@ __all__ = [
 
 _HOMES = {
     "Accelerator": ("shiftwork.boards.accelerator", "Accelerator"),
+    "AnalysisOptions": ("shiftwork.quant.analysis", "AnalysisOptions"),
     "Program": ("shiftwork.quant.program", "Program"),
     "ShiftworkError": ("shiftwork.errors", "ShiftworkError"),
+    "analyze": ("shiftwork.quant.analysis", "analyze"),
+    "compare": ("shiftwork.sim.comparison", "compare"),
     "connect": ("shiftwork.link", "connect"),
     "evaluate": ("shiftwork.sim.evaluation", "evaluate"),
     "golden": ("shiftwork.sim.golden", "predict"),

@@ -50,6 +50,7 @@ from shiftwork.cli_views import (
     report_tables,
     show_result,
 )
+from shiftwork.cli_workbench import analyze, compare
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
@@ -64,6 +65,8 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 app.command()(bitstream)
 cli_run.register(app)
+app.command()(analyze)
+app.command()(compare)
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""
 

@@ -49,7 +49,11 @@ Seeds = Annotated[
 Clock = Annotated[float | None, typer.Option(help="Clock to reach in MHz; default: the board's.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
 Scales = Annotated[
-    Literal["mse", "max"], typer.Option(help="Scales by least squared error, or by maximum.")
+    Literal["mse", "max", "percentile", "kl"],
+    typer.Option(
+        help="Scales by least squared error, by maximum, or (of activations) by the 99.99th "
+        "percentile or the threshold of least divergence."
+    ),
 ]
 PerTensor = Annotated[
     bool, typer.Option("--per-tensor", help="One weight scale a layer, not one a channel.")

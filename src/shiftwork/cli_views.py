@@ -3,20 +3,23 @@
 import json
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from shiftwork.bench import Outcome
     from shiftwork.build import Built, Job
-    from shiftwork.workspace import Progress
+    from shiftwork.workspace import Progress as Tell
 
 
-def progress_printer() -> "Progress":
+def progress_printer() -> "Tell":
     """A function that prints a message and the seconds since now to stderr."""
     console, start = Console(stderr=True, highlight=False, markup=False), time.monotonic()
 
@@ -24,6 +27,25 @@ def progress_printer() -> "Progress":
         console.print(f"{time.monotonic() - start:6.1f} s  {message}", style="dim", soft_wrap=True)
 
     return show
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, gone at the end; it is told what is done, how much, and of how much."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, what="")
+
+        def advance(what: str, done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, what=what)
+
+        yield advance
 
 
 def show_result(record: dict[str, Any], as_json: bool, *views: RenderableType) -> None:

@@ -32,7 +32,7 @@ class Bar:
 
 def bars(title: str, entries: Sequence[Bar], *, limit: float | None = None) -> str:
     """A horizontal bar chart; ``limit`` is the axis' end."""
-    figure, axes = _figure(FRAME_IN + BAR_IN * max(len(entries), 1))
+    figure, axes = new_figure(FRAME_IN + BAR_IN * max(len(entries), 1))
     values = [entry.value for entry in entries]
     end = limit or 1.3 * max([*values, 1e-9])
     axes.barh(
@@ -51,23 +51,23 @@ def bars(title: str, entries: Sequence[Bar], *, limit: float | None = None) -> s
             ha="right" if inside else "left",
             color="white" if inside else "black",
         )
-    axes.set_yticks(range(len(entries)), [_short(entry.label) for entry in entries])
+    axes.set_yticks(range(len(entries)), [shortened(entry.label) for entry in entries])
     axes.set_xlim(0, end)
     axes.invert_yaxis()
     axes.set_xticks([])
     axes.set_title(title, loc="left")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def histogram(title: str, weights: NDArray[np.int8]) -> str:
     """How often each int8 weight value occurs, in bins of four values."""
-    figure, axes = _figure(1.9)
+    figure, axes = new_figure(1.9)
     axes.hist(weights.reshape(-1), bins=BINS, color=BLUE)
     axes.set_xlim(-130, 130)
     axes.set_xticks([-128, -64, 0, 64, 127])
     axes.set_yticks([])
     axes.set_title(title, loc="left")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def _style() -> AbstractContextManager[None]:
@@ -76,7 +76,8 @@ def _style() -> AbstractContextManager[None]:
     )
 
 
-def _figure(height_in: float) -> tuple[Figure, Axes]:
+def new_figure(height_in: float) -> tuple[Figure, Axes]:
+    """An empty figure of the pages' width."""
     with _style():
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         axes = figure.add_subplot()
@@ -84,7 +85,8 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The figure as SVG text."""
     stream = io.StringIO()
     with _style():
         FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None})
@@ -92,7 +94,8 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _short(label: str) -> str:
+def shortened(label: str) -> str:
+    """The end of a long label."""
     if len(label) <= LABEL_CHARACTERS:
         return label
     return "…" + label[1 - LABEL_CHARACTERS :]

@@ -1,44 +1,17 @@
 """The report page: one HTML file that needs nothing else, readable on a phone."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shiftwork.boards.report import LABELS, Report
 from shiftwork.figures import Bar, bars, histogram
+from shiftwork.page_parts import cards, document, figures, table
 from shiftwork.quant.program import Conv, Program
 
 if TYPE_CHECKING:
     from shiftwork.hw.schedule import OpPlan
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #f4f5f7; margin: 0; }
-main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.5rem; margin: .5rem 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p { max-width: 44rem; overflow-wrap: anywhere; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: .6rem; }
-.facts div, figure { background: white; border: 1px solid #d9dce1; border-radius: 6px; }
-.facts div { padding: .5rem .7rem; }
-.facts b { display: block; font-size: 1.2rem; }
-.facts span { font-size: .82rem; color: #4c545e; }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr));
-  gap: .6rem; align-items: start; }
-figure { margin: 0; padding: .4rem; }
-figure svg { width: 100%; height: auto; display: block; }
-.scroll { overflow-x: auto; margin-top: .6rem; background: white; border: 1px solid #d9dce1;
-  border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; }
-th { border-bottom: 1px solid #d9dce1; }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 6.5rem;
-  overflow-wrap: anywhere; }
-tr:nth-child(even) td { background: #f8f9fa; }
-pre { background: #1b1f24; color: #f4f5f7; padding: .8rem; border-radius: 6px; overflow-x: auto;
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +30,13 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML text, figures inlined."""
-    title = html.escape(f"{page.program.name} on {page.report.title}")
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{title}</h1>\n{_summary(page)}\n{_resources(page)}\n{_layers(page)}\n"
-        f"{_weights(page)}\n{_reproduce(page)}\n</main>\n</body>\n</html>\n"
+    return document(
+        f"{page.program.name} on {page.report.title}",
+        _summary(page),
+        _resources(page),
+        _layers(page),
+        _weights(page),
+        _reproduce(page),
     )
 
 
@@ -84,11 +57,7 @@ def _summary(page: Page) -> str:
         (f"{report.rows} x {report.columns}", "processing elements (pixels x channels)"),
         (f"{100 * page.utilization:.0f} %", "of their cycles do useful work"),
     ]
-    cards = "".join(
-        f"<div><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>"
-        for value, label in facts
-    )
-    return f'<p>{_proof(page)}</p>\n<div class="facts">{cards}</div>'
+    return f"<p>{_proof(page)}</p>\n{cards(facts)}"
 
 
 def _proof(page: Page) -> str:
@@ -148,9 +117,9 @@ def _resources(page: Page) -> str:
     names = list(report.resources)
     rows = [[block, *(f"{c.get(n, 0):,}" for n in names)] for block, c in report.blocks.items()]
     return (
-        f"<h2>What it takes of the FPGA</h2>\n{_figures([chart])}\n"
+        f"<h2>What it takes of the FPGA</h2>\n{figures([chart])}\n"
         "<p>By block, as cells of the netlist before packing:</p>\n"
-        f"{_table(['block', *(LABELS[n] for n in names)], rows)}\n"
+        f"{table(['block', *(LABELS[n] for n in names)], rows)}\n"
         f"<p>The network takes {report.rom_bytes:,} bytes of ROM, its feature maps "
         f"{report.activation_bytes:,} bytes of RAM. Slowest path: "
         f"{html.escape(report.critical_path)}.</p>"
@@ -169,8 +138,8 @@ def _layers(page: Page) -> str:
         "<p>The signal-to-quantization-noise ratio (SQNR) says how close a layer's int8 output is "
         "to the float network's: 6 dB more is one more exact bit. Busy is the share of the "
         "processing elements' cycles that do useful work.</p>\n"
-        f"{_figures([bars('SQNR', sqnr), bars('cycles an inference', cycles)])}\n"
-        f"{_table(header, rows)}"
+        f"{figures([bars('SQNR', sqnr), bars('cycles an inference', cycles)])}\n"
+        f"{table(header, rows)}"
     )
 
 
@@ -208,7 +177,7 @@ def _weights(page: Page) -> str:
     ]
     return (
         "<h2>The int8 weights</h2>\n<p>How often each value from -128 to 127 occurs. "
-        "A layer that fills the range well loses little.</p>\n" + _figures(charts)
+        "A layer that fills the range well loses little.</p>\n" + figures(charts)
     )
 
 
@@ -220,16 +189,3 @@ def _reproduce(page: Page) -> str:
         f"<p>Network {page.program.digest[:16]}, seed {page.report.seed} of nextpnr. With:</p>\n"
         f"<pre>{html.escape(versions)}</pre>"
     )
-
-
-def _figures(charts: Iterable[str]) -> str:
-    return '<div class="figures">' + "".join(f"<figure>{c}</figure>" for c in charts) + "</div>"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>\n{body}</table></div>'

@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from shiftwork import __main__
+
+
+@pytest.fixture
+def model(write_onnx):
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
+    ]
+    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
+
+
+@pytest.fixture
+def samples(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "samples.npz"
+    np.savez(path, x=rng.normal(size=(20, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=20))
+    return path
+
+
+def run(capsys, *arguments):
+    code = __main__.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_analyze_writes_page_and_record(capsys, tmp_path, model, samples):
+    folder = tmp_path / "out"
+    options = ("--calibration", samples, "-o", folder, "--bits", 6, "--json")
+    code, out, err = run(capsys, "analyze", model, *options)
+    assert code == 0
+    record = json.loads(out)
+    assert record.pop("page") == str(folder / "report.html")
+    assert record == json.loads((folder / "analysis.json").read_text())
+    kinds = [tensor["kind"] for tensor in record["tensors"]]
+    assert kinds == ["weights", "weights", "input", "activation", "activation"]
+    assert (record["bits"], record["samples"], record["tensors"][0]["hi"]) == (6, 20, 31)
+    assert set(record["tensors"][0]["recommended"]) == {"max", "mse", "percentile", "kl"}
+    page = (folder / "report.html").read_text()
+    assert "--bits 6" in page
+    assert "weights of conv" in page
+    assert "analyzed 5 tensors" in err
+    assert "\x1b" not in out
+
+
+def test_analyze_prints_a_table(capsys, tmp_path, model):
+    code, out, _ = run(capsys, "analyze", model, "-o", tmp_path / "out")
+    assert code == 0
+    for word in ("conv", "dense", "max-abs", "percentile", "report page"):
+        assert word in out
+
+
+def test_analyze_leaves_nothing_behind_after_an_error(capsys, tmp_path, model):
+    np.savez(tmp_path / "bad.npz", x=np.zeros((3, 7)))
+    folder = tmp_path / "out"
+    options = ("--calibration", tmp_path / "bad.npz", "-o", folder)
+    code, out, err = run(capsys, "analyze", model, *options)
+    assert (code, out) == (1, "")
+    assert "calibration data: samples must have the shape [2, 4, 4]" in err
+    assert not folder.exists()
+
+
+@pytest.fixture
+def programs(capsys, tmp_path, model, samples):
+    paths = tmp_path / "fine.npz", tmp_path / "rough.npz"
+    for path, rounding in zip(paths, ("compensated", "nearest"), strict=True):
+        options = ("--calibration", samples, "-o", path, "--rounding", rounding)
+        assert run(capsys, "quantize", model, *options)[0] == 0
+    return paths
+
+
+def test_compare_two_programs_and_their_model(capsys, programs, model, samples):
+    options = ("--test", samples, "--model", model)
+    code, out, _ = run(capsys, "compare", *programs, *options, "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert [result["name"] for result in record["results"]] == ["float", *map(str, programs)]
+    layers = record["results"][1]["layers"]
+    assert [layer["name"] for layer in layers] == ["conv", "dense"]
+    assert set(layers[0]) >= {"alone_db", "total_db", "effect_db", "saturated", "worst_channel"}
+    assert np.array(record["results"][2]["confusion"]).sum() == 20
+    code, out, _ = run(capsys, "compare", *programs, *options)
+    assert code == 0
+    assert "costs most" in out
+
+
+def test_compare_a_program_with_its_model(capsys, tmp_path, monkeypatch, programs, model, samples):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spread.py").write_text("def of(x, outputs, y):\n    return outputs.std()\n")
+    options = ("--test", samples, "--metric", "spread:of", "--json")
+    code, out, _ = run(capsys, "compare", model, programs[0], *options)
+    results = json.loads(out)["results"]
+    assert (code, len(results)) == (0, 2)
+    assert results[0]["metric"] == pytest.approx(results[1]["metric"], rel=0.05)
+
+
+def test_compare_needs_something_to_compare(capsys, programs, model, samples):
+    for pair in ((model, model), (programs[0], programs[0])):
+        code, out, err = run(capsys, "compare", *pair, "--test", samples)
+        assert (code, out) == (2, "")
+        assert "compare two different programs" in " ".join(err.replace("│", " ").split())
