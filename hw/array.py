@@ -187,7 +187,7 @@ class SystolicArray(wiring.Component):
 
     def _add_coded(self, m: Module, addresses: list[Signal]) -> list[Signal]:
         """For each column the weight, from the ROMs that the columns of a stage share."""
-        top = []
+        top: list[Signal] = []
         for stage, (rom_, address) in enumerate(zip(self._coded, addresses, strict=False)):
             m.submodules[f"weights_{stage}"] = rom_
             m.d.comb += [rom_.address.eq(address), rom_.enable.eq(1)]

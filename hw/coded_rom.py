@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw.config import Family
 from shiftwork.hw.rom import Rom, part_sizes
+from shiftwork.quant.codebook import INT4
 
 CODE_BITS = 4
 
@@ -68,9 +69,16 @@ class CodedRom(wiring.Component):
 
 
 def codes(codebook: Sequence[int]) -> dict[int, int]:
-    """The index of each value: its place counted from that of 0, in 4 bits."""
+    """The index of each value: its last bits if it is -8 to 7, else its place behind that of 0."""
+    if not decoded_bits(codebook):
+        return {value: value % (1 << CODE_BITS) for value in codebook}
     zero = codebook.index(0)
     return {value: (place - zero) % (1 << CODE_BITS) for place, value in enumerate(codebook)}
+
+
+def decoded_bits(codebook: Sequence[int]) -> int:
+    """Bits of a weight that take a lookup table: none if the indices are the values."""
+    return 0 if set(codebook) <= set(INT4) else 8
 
 
 def coded_words(columns: Sequence[Sequence[int]], codebook: Sequence[int]) -> tuple[int, ...]:

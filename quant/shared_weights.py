@@ -50,7 +50,8 @@ def shared_codebook(
         needs = [(0, 1 << exponent) for exponent in range(LARGEST_POWER + 1)]
     peaks = [row_peaks(rows.weights, -LARGEST_VALUE, LARGEST_VALUE) for rows in layers]
     exponents = peaks
-    best, least = (0,), np.inf
+    best: tuple[int, ...] = (0,)
+    least = np.inf
     for _ in range(ROUNDS):
         error, values = _best_values(layers, exponents, needs)
         if not error < least:
