@@ -13,12 +13,12 @@ from operator import and_, or_
 
 from shiftwork.boards.board import Board
 from shiftwork.hw.activation_bank import SPRAM_BYTES
-from shiftwork.hw.coded_rom import CODE_BITS, coded_words
+from shiftwork.hw.coded_rom import CODE_BITS, coded_words, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.multiplier import ICE40UP_PRODUCTS
-from shiftwork.hw.rom import BLOCK_FORMS, part_sizes
+from shiftwork.hw.rom import part_blocks, part_sizes
 
 ECP5_LUT_RAM_WORDS = 160
 """A RAM of bytes with no more words is made of lookup tables on ECP5."""
@@ -52,9 +52,9 @@ class Contents:
 def _coded_bits(images: RomImages, config: ArrayConfig) -> tuple[tuple[int, ...], ...]:
     if not config.codebook:
         return ()
-    found, ends = [], accumulate(config.stage_widths, initial=0)
-    for (first, end), sizes in zip(pairwise(ends), coded_parts(config), strict=True):
-        words = coded_words(images.weights[first:end], config.codebook)
+    found, columns = [], stages(images.weights, config.stage_widths)
+    for part, sizes in zip(columns, coded_parts(config), strict=True):
+        words = coded_words(part, config.codebook)
         starts = accumulate(sizes, initial=0)
         found.append(tuple(varying_bits(words[a:b]) for a, b in pairwise(starts)))
     return tuple(found)
@@ -110,12 +110,15 @@ def weight_blocks(config: ArrayConfig, board: Board, contents: Contents | None =
 
 def _coded_blocks(config: ArrayConfig, contents: Contents | None) -> int:
     """Block RAMs of weights that are indices of a codebook."""
-    forms, total = dict(BLOCK_FORMS[config.shape.family]), 0
+    family, total = config.shape.family, 0
     for stage, sizes in enumerate(coded_parts(config)):
+        rest = config.weight_depth
         for part, size in enumerate(sizes):
-            width = CODE_BITS * config.stage_widths[stage]
-            bits = width if contents is None else contents.coded_bits[stage][part]
-            total += -(-bits // forms[size])
+            bits = CODE_BITS * config.stage_widths[stage]
+            if contents is not None:
+                bits = contents.coded_bits[stage][part]
+            total += part_blocks(min(size, rest), bits, family)
+            rest -= size
     return total
 
 

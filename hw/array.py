@@ -1,14 +1,14 @@
 """The systolic array with its weight memories."""
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw import rom
-from shiftwork.hw.coded_rom import CodedRom
+from shiftwork.hw.coded_rom import CodedRom, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import Token
 from shiftwork.hw.multiplier import MultiplierBank
@@ -25,10 +25,9 @@ SUM_LATENCY = OPERAND_LATENCY + 3
 
 def _coded_roms(config: ArrayConfig, weights: Sequence[Sequence[int]]) -> list[CodedRom]:
     """A ROM for each stage of columns."""
-    ends = list(accumulate(config.stage_widths, initial=0))
     return [
-        CodedRom(columns=weights[first:end], codebook=config.codebook, family=config.shape.family)
-        for first, end in pairwise(ends)
+        CodedRom(columns=columns, codebook=config.codebook, family=config.shape.family)
+        for columns in stages(weights, config.stage_widths)
     ]
 
 

@@ -1,6 +1,7 @@
 """A ROM of weights that take few values: an index of 4 bits in place of each."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
@@ -11,6 +12,8 @@ from shiftwork.hw.rom import Rom, part_sizes
 from shiftwork.quant.codebook import INT4
 
 CODE_BITS = 4
+Column = Sequence[int]
+"""Weights of a column, as bytes."""
 
 
 class CodedRom(wiring.Component):
@@ -32,9 +35,7 @@ class CodedRom(wiring.Component):
         data: for each column the weight addressed two enabled cycles before.
     """
 
-    def __init__(
-        self, *, columns: Sequence[Sequence[int]], codebook: Sequence[int], family: Family
-    ):
+    def __init__(self, *, columns: Sequence[Column], codebook: Sequence[int], family: Family):
         self.columns = tuple(tuple(column) for column in columns)
         self.codebook = tuple(codebook)
         self.family = family
@@ -81,7 +82,13 @@ def decoded_bits(codebook: Sequence[int]) -> int:
     return 0 if set(codebook) <= set(INT4) else 8
 
 
-def coded_words(columns: Sequence[Sequence[int]], codebook: Sequence[int]) -> tuple[int, ...]:
+def stages(columns: Sequence[Column], widths: Sequence[int]) -> list[Sequence[Column]]:
+    """The columns of each stage of the pipeline, which share a ROM."""
+    ends = accumulate(widths, initial=0)
+    return [columns[first:end] for first, end in pairwise(ends)]
+
+
+def coded_words(columns: Sequence[Column], codebook: Sequence[int]) -> tuple[int, ...]:
     """The words of the ROM of ``columns``, whose weights are bytes; column 0 in the last bits."""
     numbers = {value & 0xFF: number for value, number in codes(codebook).items()}
     return tuple(

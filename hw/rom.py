@@ -122,35 +122,51 @@ class Rom(wiring.Component):
         return data
 
 
+def part_blocks(depth: int, width: int, family: Family) -> int:
+    """Block RAMs of a part of a ROM, no deeper than their deepest form.
+
+    Synthesis cuts it into pieces as deep as the shallowest form, and fills blocks with the bits of
+    all pieces side by side.
+    """
+    shallowest, bits = BLOCK_FORMS[family][-1]
+    return -(-width * -(-depth // shallowest) // bits)
+
+
 def part_sizes(depth: int, width: int, family: Family) -> tuple[int, ...]:
-    """The parts of a ROM that fill the fewest block RAMs, and of these the fewest parts.
+    """The parts of a ROM that fill the fewest block RAMs, and of these the least to select from.
 
     Args:
         depth, width: of the ROM, in words and bits.
         family: of the block RAMs; the portable one has a single part.
+
+    Returns:
+        Words that each part has room for, in descending order; all but the last are filled.
     """
     forms = BLOCK_FORMS[family]
     if not forms:
         return (depth,)
     whole, rest = divmod(depth, forms[0][0])
-    return (forms[0][0],) * whole + _cover(rest, width, forms)
+    return (forms[0][0],) * whole + _cover(rest, width, family, forms)[2]
 
 
-def _cover(rest: int, width: int, forms: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The parts for ``rest`` words, less than twice as many as the deepest of ``forms`` has.
+def _cover(
+    rest: int, width: int, family: Family, forms: Sequence[tuple[int, int]]
+) -> tuple[int, int, tuple[int, ...]]:
+    """Blocks, pieces to select from, and parts for ``rest`` words.
 
-    A deeper form never takes more blocks for its words than two of the next one.
+    Args:
+        forms: what parts may be; ``rest`` is less than twice the deepest of them.
     """
-    deepest, shallower = forms[0][0], forms[1:]
     if not rest:
-        return ()
+        return 0, 0, ()
+    (deepest, bits), shallower = forms[0], forms[1:]
     if rest >= deepest:
-        return (deepest, *_cover(rest - deepest, width, forms))
-    if not shallower:
-        return (deepest,)
-    blocks = {size: -(-width // bits) for size, bits in forms}
-    options = ((deepest,), _cover(rest, width, shallower))
-    return min(options, key=lambda parts: (sum(blocks[part] for part in parts), len(parts)))
+        blocks, pieces, parts = _cover(rest - deepest, width, family, forms)
+        return blocks + -(-width // bits), pieces + 1, (deepest, *parts)
+    blocks = part_blocks(rest, width, family)
+    pieces = 1 if blocks == -(-width // bits) else -(-rest // forms[-1][0])
+    one = (blocks, pieces, (deepest,))
+    return min(one, _cover(rest, width, family, shallower)) if shallower else one
 
 
 def _block_depth(width: int) -> int:
