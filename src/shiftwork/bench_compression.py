@@ -80,7 +80,7 @@ class Quality:
     Attributes:
         accuracy_float, accuracy: percent; None without labels.
         agreement: percent of the samples whose greatest output is float's; None for anomalies.
-        sqnr_db: of the outputs.
+        sqnr_db: of the outputs, on the inputs that the benchmark takes for it.
         score_error: percent, of the worst file's anomaly score; None for others.
         float_weights: number of weights of the float network.
     """
@@ -288,12 +288,13 @@ def _quantize(subject: Subject, kind: Weights, model: Path, samples: Data, folde
 
 def _quality(subject: Subject, found: Outputs, samples: Data, float_weights: int) -> Quality:
     labels = samples.y
+    named = {measure.name: measure.value for measure in subject.network.measures(found, samples)}
     error = score_error(found, samples.x, len(samples.parts)) if subject.anomalies else None
     return Quality(
         accuracy_float=None if labels is None else accuracy(found.real, labels),
         accuracy=None if labels is None else accuracy(found.integer, labels),
         agreement=None if subject.anomalies else agreement(found),
-        sqnr_db=sqnr_db(found),
+        sqnr_db=named.get("SQNR", sqnr_db(found)),
         score_error=error,
         float_weights=float_weights,
     )
