@@ -17,6 +17,7 @@ from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.axi_stream import AxiStream
+from shiftwork.hw.coded_rom import CODE_BITS, coded_words, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
@@ -230,6 +231,7 @@ class Accelerator(Core):
             "layers": [self._layer(op) for op in schedule.ops],
             "ports": (stream_ports if plain else axi_stream_ports)(config),
             "files": {name: _digest(content) for name, content in files.items()},
+            **({"codebook": config.codebook} if config.codebook else {}),
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
         }
 
@@ -328,6 +330,12 @@ def memory_binding(schedule: Schedule) -> dict[str, str]:
             f"all weights are more than the block RAM holds; a column holds {config.weight_depth} "
             f"bytes, {held}, which are copied there before it runs"
         )
+    elif config.codebook:
+        weights = "block RAM, indices of a codebook"
+        reason = (
+            f"ROMs of {config.weight_depth} words hold the weights of all layers, {CODE_BITS} bits "
+            f"each; up to {config.shape.stage_columns} neighbouring columns share one"
+        )
     else:
         weights = "block RAM"
         reason = f"a ROM of {config.weight_depth} bytes a column holds the weights of all layers"
@@ -349,10 +357,21 @@ def rom_files(schedule: Schedule) -> dict[str, str]:
     images: RomImages = schedule.images
     config = schedule.config
     parameter_bits = config.shape.lanes * (config.accumulator_bits + config.shift_bits)
-    files = {f"weights_{index}.hex": _hex(column, 8) for index, column in enumerate(images.weights)}
+    files = {f"weights_{index}.hex": text for index, text in enumerate(_weight_texts(schedule))}
     files["parameters.hex"] = _hex(images.parameters, parameter_bits)
     files["program.hex"] = _hex(images.program, PROGRAM_WORD_BITS)
     return files
+
+
+def _weight_texts(schedule: Schedule) -> list[str]:
+    """The ROM of each column; with a codebook that of each stage, an index a column in a word."""
+    columns, config = schedule.images.weights, schedule.config
+    if not config.codebook:
+        return [_hex(column, 8) for column in columns]
+    return [
+        _hex(coded_words(part, config.codebook), CODE_BITS * len(part))
+        for part in stages(columns, config.stage_widths)
+    ]
 
 
 def _hex(words: Iterable[int], bits: int) -> str:

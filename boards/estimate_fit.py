@@ -93,9 +93,11 @@ class Measurement:
         shape = ArrayShape(**config.pop("shape"))
         for name in ("fields", "segment_fields", "header_fields"):
             config[name] = tuple(tuple(field) for field in config[name])
-        contents = Contents(**record["contents"])
+        config["codebook"] = tuple(config.get("codebook", ()))
+        contents = dict(record["contents"])
+        contents["coded_bits"] = tuple(map(tuple, contents.get("coded_bits", ())))
         whole = ArrayConfig(shape=shape, **config)
-        return cls(**{**record, "config": whole, "contents": contents})
+        return cls(**{**record, "config": whole, "contents": Contents(**contents)})
 
 
 def calibrate(measurements: Sequence[Measurement]) -> dict[Family, Coefficients]:

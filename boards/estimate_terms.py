@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
+from shiftwork.hw.coded_rom import CODE_BITS, decoded_bits
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_words
 
@@ -53,7 +54,7 @@ def clock_terms(config: ArrayConfig, board: Board, *, lut: float) -> Terms:
         lut: of the whole design.
     """
     deepest = max(
-        resources.byte_blocks(config.weight_depth, board),
+        resources.weight_parts(config, board),
         1 if board.spram_bytes else resources.byte_blocks(config.bank_depth, board),
     )
     return {
@@ -67,7 +68,11 @@ def clock_terms(config: ArrayConfig, board: Board, *, lut: float) -> Terms:
 
 def _array(config: ArrayConfig, board: Board) -> Terms:
     shape = config.shape
-    parts = resources.byte_blocks(config.weight_depth, board)
+    parts = resources.weight_parts(config, board)
+    selected = 8 * shape.columns * (parts - 1)
+    if config.codebook:
+        # A table for each bit of a decoded weight is as much as a part to select from.
+        selected = shape.columns * (CODE_BITS * (parts - 1) + decoded_bits(config.codebook))
     moved = 8 * ((shape.rows - 1) * shape.columns + shape.rows * (shape.stages - 1))
     broadcast = 8 * shape.elements if config.depthwise else 0
     words = 8 * shape.word_bytes * (shape.stages - 1) if config.depthwise else 0
@@ -78,7 +83,7 @@ def _array(config: ArrayConfig, board: Board) -> Terms:
         "operands that move": moved + words,
         "broadcast operands": broadcast,
         "tokens": shape.rows * shape.stages,
-        "parts of weight ROMs": 8 * shape.columns * (parts - 1),
+        "parts of weight ROMs": selected,
     }
 
 

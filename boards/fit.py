@@ -208,9 +208,11 @@ def _smallest(candidates: list[_Candidate], cycles: float) -> Schedule | None:
     return best
 
 
-def _preference(schedule: Schedule, time: float) -> tuple[int, float, int]:
+def _preference(schedule: Schedule, time: float) -> tuple[bool, int, float, int]:
+    """The least is best. A codebook is there to keep the weights in the bitstream."""
     shape = schedule.config.shape
-    return shape.elements, time, shape.rows
+    loaded = schedule.program.codebook is not None and schedule.config.copies_weights
+    return loaded, shape.elements, time, shape.rows
 
 
 def _refusal(candidates: list[_Candidate]) -> CapacityError:
@@ -311,10 +313,11 @@ def _weight_problem(design: Outline | Schedule, board: Board, missing: int, room
     if largest is None:
         return _activation_problem(design, board, board.bram_bytes)
     columns = config.shape.columns
+    unit = "weights of 4 bits" if config.codebook else "bytes"
     need = (
-        f"{config.weight_depth} bytes in each of {columns} columns"
+        f"{config.weight_depth} {unit} in each of {columns} columns"
         if columns > 1
-        else f"{config.weight_depth} bytes in one column"
+        else f"{config.weight_depth} {unit} in one column"
     )
     text = (
         f"{need} need {missing} bytes of block RAM more than the {room} there are (largest layer: "

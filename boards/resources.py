@@ -8,14 +8,17 @@ same in all words take no block RAM: without the ROMs' contents the counts may b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate, pairwise
 from operator import and_, or_
 
 from shiftwork.boards.board import Board
 from shiftwork.hw.activation_bank import SPRAM_BYTES
+from shiftwork.hw.coded_rom import CODE_BITS, coded_words, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.multiplier import ICE40UP_PRODUCTS
+from shiftwork.hw.rom import part_blocks, part_sizes
 
 ECP5_LUT_RAM_WORDS = 160
 """A RAM of bytes with no more words is made of lookup tables on ECP5."""
@@ -28,18 +31,41 @@ class Contents:
     Attributes:
         parameter_bits: of a word of the parameter ROM.
         weight_columns: columns whose weights are not all the same.
+        coded_bits: of a word, for each stage of columns and each part of the ROM that they share;
+            none without a codebook.
     """
 
     parameter_bits: int
     weight_columns: int
+    coded_bits: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
-    def of(cls, images: RomImages) -> "Contents":
-        """Those of a network's images."""
+    def of(cls, images: RomImages, config: ArrayConfig) -> "Contents":
+        """Those of a network's images on an array of ``config``."""
         return cls(
             parameter_bits=varying_bits(images.parameters),
             weight_columns=sum(len(set(column)) > 1 for column in images.weights),
+            coded_bits=_coded_bits(images, config),
         )
+
+
+def _coded_bits(images: RomImages, config: ArrayConfig) -> tuple[tuple[int, ...], ...]:
+    if not config.codebook:
+        return ()
+    found, columns = [], stages(images.weights, config.stage_widths)
+    for part, sizes in zip(columns, coded_parts(config), strict=True):
+        words = coded_words(part, config.codebook)
+        starts = accumulate(sizes, initial=0)
+        found.append(tuple(varying_bits(words[a:b]) for a, b in pairwise(starts)))
+    return tuple(found)
+
+
+def coded_parts(config: ArrayConfig) -> tuple[tuple[int, ...], ...]:
+    """For each stage of columns the parts of the ROM that they share, by their words."""
+    return tuple(
+        part_sizes(config.weight_depth, CODE_BITS * columns, config.shape.family)
+        for columns in config.stage_widths
+    )
 
 
 def varying_bits(words: Sequence[int]) -> int:
@@ -74,10 +100,33 @@ def byte_depth(board: Board) -> int:
 
 def weight_blocks(config: ArrayConfig, board: Board, contents: Contents | None = None) -> int:
     """Block RAMs of the columns' weights."""
+    if config.codebook:
+        return _coded_blocks(config, contents)
     columns = config.shape.columns
     if contents is not None and not config.copies_weights:
         columns = contents.weight_columns
     return columns * byte_blocks(config.weight_depth, board)
+
+
+def _coded_blocks(config: ArrayConfig, contents: Contents | None) -> int:
+    """Block RAMs of weights that are indices of a codebook."""
+    family, total = config.shape.family, 0
+    for stage, sizes in enumerate(coded_parts(config)):
+        rest = config.weight_depth
+        for part, size in enumerate(sizes):
+            bits = CODE_BITS * config.stage_widths[stage]
+            if contents is not None:
+                bits = contents.coded_bits[stage][part]
+            total += part_blocks(min(size, rest), bits, family)
+            rest -= size
+    return total
+
+
+def weight_parts(config: ArrayConfig, board: Board) -> int:
+    """Memories one behind the other that a column's weights are in."""
+    if config.codebook:
+        return max(len(sizes) for sizes in coded_parts(config))
+    return byte_blocks(config.weight_depth, board)
 
 
 def parameter_width(config: ArrayConfig) -> int:

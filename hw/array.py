@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw import rom
+from shiftwork.hw.coded_rom import CodedRom, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import Token
 from shiftwork.hw.multiplier import MultiplierBank
@@ -20,6 +21,14 @@ OPERAND_LATENCY = rom.LATENCY
 
 SUM_LATENCY = OPERAND_LATENCY + 3
 """Cycles from the last address of a dot product to the sum in the drain register of (0, 0)."""
+
+
+def _coded_roms(config: ArrayConfig, weights: Sequence[Sequence[int]]) -> list[CodedRom]:
+    """A ROM for each stage of columns."""
+    return [
+        CodedRom(columns=columns, codebook=config.codebook, family=config.shape.family)
+        for columns in stages(weights, config.stage_widths)
+    ]
 
 
 class SystolicArray(wiring.Component):
@@ -43,7 +52,7 @@ class SystolicArray(wiring.Component):
     Parameters:
         config: the array's configuration.
         weights: for every column the bytes of its ROM, as unsigned integers; None for memories
-            that are written at run time.
+            that are written at run time. With a codebook the columns of a stage share a ROM.
 
     Members:
         address, token: weight address and token for column 0.
@@ -61,13 +70,18 @@ class SystolicArray(wiring.Component):
         self.config = config
         self.weights = weights
         shape = config.shape
-        self._stores: list[Rom | WeightRam] = [
-            WeightRam(depth=config.weight_depth, family=shape.family)
-            if weights is None
-            else Rom(width=8, contents=weights[column], family=shape.family)
-            for column in range(shape.columns)
-        ]
-        address_bits = len(self._stores[0].address)
+        self._stores: list[Rom | WeightRam] = []
+        self._coded: list[CodedRom] = []
+        if weights is not None and config.codebook:
+            self._coded = _coded_roms(config, weights)
+        else:
+            self._stores = [
+                WeightRam(depth=config.weight_depth, family=shape.family)
+                if weights is None
+                else Rom(width=8, contents=weights[column], family=shape.family)
+                for column in range(shape.columns)
+            ]
+        address_bits = len((self._coded or self._stores)[0].address)
         super().__init__(
             {
                 "address": In(address_bits),
@@ -143,7 +157,7 @@ class SystolicArray(wiring.Component):
     def _add_stores(self, m: Module, addresses: list[Signal]) -> list[list[Signal]]:
         """For each row and column the weight; it moves down a row a cycle."""
         shape = self.config.shape
-        top = []
+        top = self._add_coded(m, addresses)
         for c, store in enumerate(self._stores):
             m.submodules[f"weights_{c}"] = store
             weight = Signal(signed(8), name=f"weight_0_{c}")
@@ -169,6 +183,18 @@ class SystolicArray(wiring.Component):
             m.d.sync += [after.eq(before) for before, after in zip(rows[-1], row, strict=True)]
             rows.append(row)
         return rows
+
+    def _add_coded(self, m: Module, addresses: list[Signal]) -> list[Signal]:
+        """For each column the weight, from the ROMs that the columns of a stage share."""
+        top: list[Signal] = []
+        for stage, (rom_, address) in enumerate(zip(self._coded, addresses, strict=False)):
+            m.submodules[f"weights_{stage}"] = rom_
+            m.d.comb += [rom_.address.eq(address), rom_.enable.eq(1)]
+            for data in rom_.data:
+                weight = Signal(signed(8), name=f"weight_0_{len(top)}")
+                m.d.comb += weight.eq(data)
+                top.append(weight)
+        return top
 
     def _activations(self, m: Module) -> list[list[Signal]]:
         """For each row and stage the activation."""

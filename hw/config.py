@@ -106,6 +106,8 @@ class ArrayConfig:
         weight_depth: bytes of each column's weight memory.
         payload_bytes: bytes that the flash loader copies into activation memory; 0 without one.
         payload_base: address of the first of them.
+        codebook: the values of the weights in the columns' ROMs, which then hold an index of 4 bits
+            each; empty for ROMs of bytes, and for weights that are copied.
         identity: of the flash image that belongs to this build, in hexadecimal digits.
         parameter_depth: words of the parameter ROM; a word serves all lanes.
         fields: name, width and signedness of each field of a layer's descriptor.
@@ -135,6 +137,7 @@ class ArrayConfig:
     payload_bytes: int = 0
     payload_base: int = 0
     identity: str = ""
+    codebook: tuple[int, ...] = ()
 
     @property
     def activation_bytes(self) -> int:
@@ -150,6 +153,12 @@ class ArrayConfig:
     def weight_blocks(self) -> int:
         """Blocks of ``word_bytes`` columns, each written by one word."""
         return -(-self.shape.columns // self.shape.word_bytes)
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Columns of each stage of the pipeline."""
+        columns, most = self.shape.columns, self.shape.stage_columns
+        return tuple(min(most, columns - first) for first in range(0, columns, most))
 
     def portable(self) -> "ArrayConfig":
         """The same configuration, with the same cycles, without a vendor's primitives."""

@@ -43,10 +43,10 @@ def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]
         bias += segment.source.stored_offset * sums
     if isinstance(op, Conv):
         bias += op.bias
-    return bias + rounding(op, least_shift)
+    return bias + rounding(program, op, least_shift)
 
 
-def shifts(op: Op, least_shift: int) -> NDArray[np.int64]:
+def shifts(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]:
     """The right shift of each channel; pooling ops have one value.
 
     Args:
@@ -56,27 +56,27 @@ def shifts(op: Op, least_shift: int) -> NDArray[np.int64]:
         case Conv():
             return np.zeros_like(op.shift) if op.accumulators else op.shift
         case AveragePool():
-            return np.array([op.shift + average_scale(op, least_shift)], dtype=np.int64)
+            return np.array([op.shift + average_scale(program, op, least_shift)], dtype=np.int64)
         case _:
             return np.array([MAX_POOL_SHIFT], dtype=np.int64)
 
 
-def rounding(op: Op, least_shift: int) -> NDArray[np.int64]:
+def rounding(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]:
     """The rounding constant of each channel, ``1 << (s - 1)``; none for accumulators."""
-    shift = shifts(op, least_shift)
+    shift = shifts(program, op, least_shift)
     return (np.int64(1) << shift) >> 1
 
 
 def requantized_range(program: Program, op: Op, least_shift: int) -> tuple[int, int]:
     """Least and greatest value that enters the shifter of the requantizer."""
-    half = rounding(op, least_shift)
+    half = rounding(program, op, least_shift)
     match op:
         case Conv():
             lo, hi = op.accumulator_range(*program.sources(op))
             return int((lo + half).min()), int((hi + half).max())
         case AveragePool():
             source = program.tensor(op.input)
-            factor = op.kernel[0] * op.kernel[1] << average_scale(op, least_shift)
+            factor = op.kernel[0] * op.kernel[1] << average_scale(program, op, least_shift)
             least, greatest = min(source.lo, op.pad_value), max(source.hi, op.pad_value)
             return factor * least + int(half[0]), factor * greatest + int(half[0])
         case _:
@@ -113,7 +113,7 @@ def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tup
     words = []
     for op in ops:
         bias = stored_bias(program, op, least)
-        shift = np.broadcast_to(shifts(op, least), bias.shape)
+        shift = np.broadcast_to(shifts(program, op, least), bias.shape)
         if isinstance(op, MaxPool):
             bias, shift = np.repeat(bias, shape.lanes), np.repeat(shift, shape.lanes)
         elif not (isinstance(op, Conv) and op.accumulators):

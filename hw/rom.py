@@ -1,6 +1,9 @@
 """Read-only memory."""
 
 from collections.abc import Sequence
+from functools import reduce
+from itertools import accumulate, pairwise
+from operator import add
 
 from amaranth import Module, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
@@ -15,6 +18,12 @@ REGISTERED_ADDRESS: tuple[Family, ...] = ("ice40up", "ice40hx")
 ECP5_BLOCK_BITS = 16384
 ECP5_BLOCK_WIDTHS = (8, 16, 32)
 """Widths of an ECP5 block RAM's words, without the parity bits that make them 9, 18 and 36."""
+BLOCK_FORMS: dict[Family, tuple[tuple[int, int], ...]] = {
+    "generic": (),
+    "ice40up": ((2048, 2), (1024, 4), (512, 8), (256, 16)),
+    "ecp5": ((2048, 9), (1024, 18), (512, 36)),
+}
+"""Words of a block RAM and their bits, deepest form first, each half as deep as the one before."""
 
 
 class Rom(wiring.Component):
@@ -30,6 +39,8 @@ class Rom(wiring.Component):
         width: bits of a word.
         contents: the words, as unsigned integers.
         family: decides the register's place.
+        parts: words of the memories that it is made of, powers of two in descending order; by
+            default what the family needs.
 
     Members:
         address: of the word to read.
@@ -37,10 +48,18 @@ class Rom(wiring.Component):
         data: the word addressed two enabled cycles before.
     """
 
-    def __init__(self, *, width: int, contents: Sequence[int], family: Family = "generic"):
+    def __init__(
+        self,
+        *,
+        width: int,
+        contents: Sequence[int],
+        family: Family = "generic",
+        parts: Sequence[int] | None = None,
+    ):
         self.width = width
         self.family = family
         self.contents = tuple(int(word) for word in contents) or (0,)
+        self.parts = self._equal_parts() if parts is None else tuple(parts)
         super().__init__(
             {
                 "address": In(max(1, ceil_log2(len(self.contents)))),
@@ -51,15 +70,15 @@ class Rom(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        block = _block_depth(self.width) if self.family == "ecp5" else len(self.contents)
+        starts = list(accumulate(self.parts, initial=0))
         blocks = [
-            self._add_block(m, index, self.contents[first : first + block])
-            for index, first in enumerate(range(0, len(self.contents), block))
+            self._add_block(m, index, self.contents[first:end])
+            for index, (first, end) in enumerate(pairwise(starts))
         ]
         if len(blocks) == 1:
             m.d.comb += self.data.eq(blocks[0])
             return m
-        select: Value = self.address[ceil_log2(block) :]
+        select = self._select(starts[1:-1])
         for cycle in range(LATENCY):
             late = Signal(range(len(blocks)), name=f"select_{cycle}", reset_less=True)
             with m.If(self.enable):
@@ -70,6 +89,18 @@ class Rom(wiring.Component):
                 with m.Case(index):
                     m.d.comb += self.data.eq(data)
         return m
+
+    def _equal_parts(self) -> tuple[int, ...]:
+        """One memory; on ``ecp5`` one for each depth of a block RAM."""
+        depth = len(self.contents)
+        block = _block_depth(self.width) if self.family == "ecp5" else depth
+        return (block,) * -(-depth // block)
+
+    def _select(self, starts: Sequence[int]) -> Value:
+        """The number of the part that holds the address, from where all but the first begin."""
+        if len(set(self.parts)) == 1:
+            return self.address[ceil_log2(self.parts[0]) :]
+        return reduce(add, [self.address >= start for start in starts])
 
     def _add_block(self, m: Module, index: int, contents: Sequence[int]) -> Signal:
         """A part of the ROM with its register."""
@@ -91,6 +122,53 @@ class Rom(wiring.Component):
             data=data,
         )
         return data
+
+
+def part_blocks(depth: int, width: int, family: Family) -> int:
+    """Block RAMs of a part of a ROM, no deeper than their deepest form.
+
+    Synthesis cuts it into pieces as deep as the shallowest form, and fills blocks with the bits of
+    all pieces side by side.
+    """
+    shallowest, bits = BLOCK_FORMS[family][-1]
+    return -(-width * -(-depth // shallowest) // bits)
+
+
+def part_sizes(depth: int, width: int, family: Family) -> tuple[int, ...]:
+    """The parts of a ROM that fill the fewest block RAMs, and of these the least to select from.
+
+    Args:
+        depth, width: of the ROM, in words and bits.
+        family: of the block RAMs; the portable one has a single part.
+
+    Returns:
+        Words that each part has room for, in descending order; all but the last are filled.
+    """
+    forms = BLOCK_FORMS[family]
+    if not forms:
+        return (depth,)
+    whole, rest = divmod(depth, forms[0][0])
+    return (forms[0][0],) * whole + _cover(rest, width, family, forms)[2]
+
+
+def _cover(
+    rest: int, width: int, family: Family, forms: Sequence[tuple[int, int]]
+) -> tuple[int, int, tuple[int, ...]]:
+    """Blocks, pieces to select from, and parts for ``rest`` words.
+
+    Args:
+        forms: what parts may be; ``rest`` is less than twice the deepest of them.
+    """
+    if not rest:
+        return 0, 0, ()
+    (deepest, bits), shallower = forms[0], forms[1:]
+    if rest >= deepest:
+        blocks, pieces, parts = _cover(rest - deepest, width, family, forms)
+        return blocks + -(-width // bits), pieces + 1, (deepest, *parts)
+    blocks = part_blocks(rest, width, family)
+    pieces = 1 if blocks == -(-width // bits) else -(-rest // forms[-1][0])
+    one = (blocks, pieces, (deepest,))
+    return min(one, _cover(rest, width, family, shallower)) if shallower else one
 
 
 def _block_depth(width: int) -> int:

@@ -15,6 +15,7 @@ from amaranth.utils import ceil_log2, exact_log2
 from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw import fetch, layouts, pooling, weight_copier, window_walker
 from shiftwork.hw.array import SUM_LATENCY
+from shiftwork.hw.coded_rom import CODE_BITS
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP
 from shiftwork.hw.drain_timing import (
@@ -197,7 +198,8 @@ class Schedule:
     @property
     def weight_bytes(self) -> int:
         """Bytes of weight ROM, all columns."""
-        return self.config.weight_depth * self.config.shape.columns
+        weights = self.config.weight_depth * self.config.shape.columns
+        return -(-weights * CODE_BITS // 8) if self.config.codebook else weights
 
     @property
     def rom_bytes(self) -> int:
@@ -837,7 +839,7 @@ def _config(
     least = least_conv_shift(ops)
     dots = [op for op in ops if not isinstance(op, MaxPool)]
     dot_shifts = [
-        shifts(op, least) for op in dots if not (isinstance(op, Conv) and op.accumulators)
+        shifts(program, op, least) for op in dots if not (isinstance(op, Conv) and op.accumulators)
     ]
     shift_base = int(min((shift.min() for shift in dot_shifts), default=0))
     runtime = [int(shift.max()) - shift_base for shift in dot_shifts]
@@ -872,6 +874,7 @@ def _config(
         segment_fields=segment_fields,
         header_fields=header_fields,
         program_depth=program_words,
+        codebook=() if shape.column_bytes else program.codebook or (),
     )
 
 

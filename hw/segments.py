@@ -6,6 +6,7 @@ channel reads its own (``CHANNELS``): depthwise convolutions, average pooling, a
 whose factor ``2**k`` is a sum of int8 weights. A maximum is compared beside the array (``POOL``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw.config import ArrayShape
+from shiftwork.quant.codebook import average_exponents, summands
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import (
     AveragePool,
@@ -301,12 +303,12 @@ def segments(program: Program, op: Op, *, least_shift: int = 0) -> tuple[Segment
                 *(
                     _conv(term, tensor, depthwise=False)
                     if isinstance(term, Product)
-                    else _residual(term, tensor)
+                    else _residual(term, tensor, program.codebook)
                     for term, tensor in terms
                 ),
             )
         case AveragePool():
-            return (_average(op, source, least_shift),)
+            return (_average(op, source, average_scale(program, op, least_shift)),)
         case MaxPool():
             return (
                 Segment(
@@ -337,30 +339,47 @@ def _conv(op: Conv | Product, source: Tensor, *, depthwise: bool) -> Segment:
     )
 
 
-def _residual(term: Residual, source: Tensor) -> Segment:
+def _residual(term: Residual, source: Tensor, codebook: Sequence[int] | None) -> Segment:
     """A window of one pixel, walked once for each of the weights that add up to ``2**k``."""
     factors = np.int64(1) << term.shift
-    count = int(-(-factors.max() // LARGEST_WEIGHT))
-    parts = np.clip(
-        factors[:, None] - LARGEST_WEIGHT * np.arange(count, dtype=np.int64), 0, LARGEST_WEIGHT
-    )
+    parts = _largest_parts(factors) if codebook is None else _coded_parts(factors, codebook)
     return Segment(
         kind=Kind.CHANNELS,
         source=source,
         outputs=len(factors),
-        kernel=(count, 1),
+        kernel=(parts.shape[1], 1),
         weights=parts.astype(np.int8)[:, :, None, None],
         repeats=True,
     )
 
 
-def average_scale(op: AveragePool, least_shift: int) -> int:
-    """Exponent of the weight of an average: its shift grows by as much."""
-    return int(np.clip(least_shift - op.shift, 0, LARGEST_WEIGHT.bit_length() - 1))
+def _largest_parts(factors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Weights ``[O, n]`` that add up to ``factors[O]``: as large as int8 allows."""
+    count = int(-(-factors.max() // LARGEST_WEIGHT))
+    taken = LARGEST_WEIGHT * np.arange(count, dtype=np.int64)
+    return np.clip(factors[:, None] - taken, 0, LARGEST_WEIGHT)
 
 
-def _average(op: AveragePool, source: Tensor, least_shift: int) -> Segment:
-    weight = 1 << average_scale(op, least_shift)
+def _coded_parts(factors: NDArray[np.int64], codebook: Sequence[int]) -> NDArray[np.int64]:
+    """The same of the values of ``codebook``."""
+    sums = {int(factor): summands(int(factor), codebook) for factor in np.unique(factors)}
+    count = max(len(values) for values in sums.values())
+    return np.stack([np.pad(sums[f], (0, count - len(sums[f]))) for f in factors.tolist()])
+
+
+def average_scale(program: Program, op: AveragePool, least_shift: int) -> int:
+    """Exponent of the weight of an average: its shift grows by as much.
+
+    With a codebook it is the least one in it that is no less than without, or the greatest.
+    """
+    scale = int(np.clip(least_shift - op.shift, 0, LARGEST_WEIGHT.bit_length() - 1))
+    if program.codebook is None:
+        return scale
+    exponents = average_exponents(op.shift, program.codebook)
+    return next((e for e in exponents if e >= scale), exponents[-1])
+
+
+def _average(op: AveragePool, source: Tensor, scale: int) -> Segment:
     return Segment(
         kind=Kind.CHANNELS,
         source=source,
@@ -369,7 +388,7 @@ def _average(op: AveragePool, source: Tensor, least_shift: int) -> Segment:
         stride=op.stride,
         padding=op.padding,
         border=_stored(op.pad_value, source),
-        weights=np.full((source.shape[2], *op.kernel, 1), weight, np.int8),
+        weights=np.full((source.shape[2], *op.kernel, 1), 1 << scale, np.int8),
         hold=True,
     )
 

@@ -7,16 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant import program
+from shiftwork.quant.codebook import powers_of_two
 from shiftwork.quant.dot_product import Rows
 from shiftwork.quant.fusion import Layer
 from shiftwork.quant.graph import Conv
 from shiftwork.quant.layers import Real, State, States, bounded, run_node
+from shiftwork.quant.levels import Levels
 from shiftwork.quant.moments import moments
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Op, Tensor
 from shiftwork.quant.rounding import Compensation, Nearest, Rounding
 from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
 from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
+from shiftwork.quant.shared_weights import WeightedRows
 
 COPY_EXPONENT = 6
 
@@ -37,7 +40,7 @@ class Target:
 
 
 def quantize_conv(
-    layer: Layer, states: States, options: QuantizerOptions
+    layer: Layer, states: States, options: QuantizerOptions, levels: Levels
 ) -> list[tuple[Op, State]]:
     """The op of a convolution and what it writes.
 
@@ -46,7 +49,7 @@ def quantize_conv(
     """
     convs = layer_convs(layer)
     real = _float_sum(layer, states)
-    rounding = _rounding(convs, states, options)
+    rounding = _rounding(convs, states, options, levels)
     copies = []
     while True:
         target = _target(layer, _rows(layer, convs, states), real, rounding, options)
@@ -54,7 +57,7 @@ def quantize_conv(
         fine = [name for name in layer.residuals if states[name].tensor.exponent > coarsest]
         if not fine:
             break
-        op, state = _coarser(states[fine[0]], coarsest, f"{layer.output}_{fine[0]}")
+        op, state = _coarser(states[fine[0]], coarsest, f"{layer.output}_{fine[0]}", levels)
         copies.append((op, state))
         names = [op.output if name == fine[0] else name for name in layer.residuals]
         layer = replace(layer, residuals=tuple(names))
@@ -68,11 +71,25 @@ def layer_convs(layer: Layer) -> tuple[Conv, ...]:
     return (layer.node, *layer.products)
 
 
-def _rounding(convs: tuple[Conv, ...], states: States, options: QuantizerOptions) -> Rounding:
-    if options.rounding == "nearest":
-        return Nearest()
+def weighted_rows(layer: Layer, states: States, options: QuantizerOptions) -> WeightedRows:
+    """The weights of a convolution, and how much each of them matters."""
+    convs = layer_convs(layer)
+    weights = _rows(layer, convs, states).weights
+    importance = np.einsum("...kk->...k", _moments(convs, states, options))
+    return WeightedRows(weights, np.broadcast_to(importance, weights.shape))
+
+
+def _moments(convs: tuple[Conv, ...], states: States, options: QuantizerOptions) -> FloatArray:
     inputs = tuple(states[conv.input].centred for conv in convs)
-    return Compensation.of(moments(convs, inputs, centred=options.bias_correction))
+    return moments(convs, inputs, centred=options.bias_correction)
+
+
+def _rounding(
+    convs: tuple[Conv, ...], states: States, options: QuantizerOptions, levels: Levels
+) -> Rounding:
+    if options.rounding == "nearest":
+        return Nearest(levels)
+    return Compensation.of(_moments(convs, states, options), levels)
 
 
 def _rows(layer: Layer, convs: tuple[Conv, ...], states: States) -> Rows:
@@ -114,24 +131,25 @@ def _target(
     return Target(tensor=bounded(grid, layer.bounds), rows=rows, integers=integers, raw=False)
 
 
-def _coarser(state: State, exponent: int, name: str) -> tuple[Op, State]:
+def _coarser(state: State, exponent: int, name: str, levels: Levels) -> tuple[Op, State]:
     """A copy of ``state`` at a lower exponent."""
+    one = COPY_EXPONENT if levels.codebook is None else powers_of_two(levels.codebook)[-1]
     source = state.tensor
     tensor = replace(source, name=name, exponent=exponent)
     channels = source.shape[2]
-    shift = COPY_EXPONENT + source.exponent - exponent
+    shift = one + source.exponent - exponent
     op = program.Conv(
         name=name,
         input=source.name,
         output=name,
-        weights=np.full((channels, 1, 1, 1), 1 << COPY_EXPONENT, np.int8),
+        weights=np.full((channels, 1, 1, 1), 1 << one, np.int8),
         bias=np.zeros(channels, np.int64),
         shift=np.full(channels, shift, np.int64),
         lo=tensor.lo,
         hi=tensor.hi,
         groups=channels,
     )
-    scaled = half_up(state.integer * 2.0 ** (COPY_EXPONENT - shift))
+    scaled = half_up(state.integer * 2.0 ** (one - shift))
     integer = np.clip(scaled, tensor.lo, tensor.hi).astype(np.float32)
     return op, State(tensor=tensor, real=state.real, integer=integer)
 

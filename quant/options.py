@@ -8,10 +8,12 @@ import numpy as np
 from shiftwork.errors import DataError
 from shiftwork.quant.scales import Method
 
+Weights = Literal["int8", "int4", "shared16", "pow2"]
 CHOICES = (
     ("scales", ("mse", "max", "percentile", "kl")),
     ("activations", ("unsigned", "signed")),
     ("rounding", ("compensated", "nearest")),
+    ("weights", ("int8", "int4", "shared16", "pow2")),
 )
 
 
@@ -36,6 +38,9 @@ class QuantizerOptions:
             for samples that are few, or much alike.
         rounding: choose the weights of a row together, so that their errors cancel over the
             calibration inputs (``compensated``), or each on its own (``nearest``).
+        weights: what weights become: any ``int8``; -8 to 7 (``int4``); 16 values that suit the
+            network's weights (``shared16``); 0 and signed powers of two (``pow2``). All but the
+            first give the program a codebook.
         input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
             if it is to be other than what the source model or the samples say.
 
@@ -52,6 +57,7 @@ class QuantizerOptions:
     range_fill: bool = True
     headroom: float = 1.25
     rounding: Literal["compensated", "nearest"] = "compensated"
+    weights: Weights = "int8"
     input_scale: float | None = None
     input_zero_point: int = 0
 

@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import OutputError, ProgramError
 from shiftwork.quant.array_file import ArrayFileError, read_arrays, write_arrays
+from shiftwork.quant.codebook import (
+    verify_average,
+    verify_residual,
+    verify_values,
+)
+from shiftwork.quant.codebook import verify_weights as verify_coded
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.records import from_json
 from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
@@ -288,6 +294,8 @@ class Program:
         input_layout, output_layout: how the source model orders these two.
         dropped: ops at the end that are left to the host, such as ``Softmax``.
         info: free text facts, such as how it was quantized.
+        codebook: in ascending order all values that weights take, if they are few enough to store
+            an index in place of each; None if they may be any.
     """
 
     name: str
@@ -299,6 +307,7 @@ class Program:
     output_layout: Layout
     dropped: tuple[str, ...] = ()
     info: dict[str, str] = field(default_factory=dict)
+    codebook: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         self.verify()
@@ -376,6 +385,8 @@ class Program:
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
         self._verify_output()
+        if self.codebook is not None:
+            self._verify_codebook(self.codebook)
 
     def _verify_output(self) -> None:
         """The output's bytes, which reshapes share, are streamed out while the next frame runs."""
@@ -392,6 +403,19 @@ class Program:
                         f"op '{op.name}' reads '{name}', which is the program's output "
                         f"'{self.output}' in another shape"
                     )
+
+    def _verify_codebook(self, values: tuple[int, ...]) -> None:
+        verify_values(values)
+        for op in self.ops:
+            if isinstance(op, AveragePool):
+                verify_average(op.name, op.shift, values)
+            elif isinstance(op, Conv):
+                verify_coded(op.name, op.weights, values)
+                for term in op.terms:
+                    if isinstance(term, Product):
+                        verify_coded(op.name, term.weights, values)
+                    else:
+                        verify_residual(op.name, values)
 
     def _require(self, name: str, who: str) -> None:
         if name not in self._by_name:
@@ -705,6 +729,8 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
         "dropped": program.dropped,
         "info": program.info,
     }
+    if program.codebook is not None:
+        header["codebook"] = program.codebook
     return header, arrays
 
 
@@ -735,6 +761,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
         for label, shape in header["layouts"].items()
     }
     own = {key: header[key] for key in ("name", "input", "output", "dropped", "info")}
+    own |= {key: header[key] for key in ("codebook",) if key in header}
     return from_json(
         Program,
         own,

@@ -3,7 +3,7 @@
 ``docs/numerics.md`` gives the rules and the reasons.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -13,17 +13,20 @@ from shiftwork.errors import ModelError
 from shiftwork.quant import graph
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
-from shiftwork.quant.convolutions import quantize_conv
+from shiftwork.quant.codebook import INT4
+from shiftwork.quant.convolutions import quantize_conv, weighted_rows
 from shiftwork.quant.equalization import equalization
 from shiftwork.quant.exact import exact_steps
 from shiftwork.quant.fusion import Layer, bounds_of, layers
 from shiftwork.quant.graph import Graph, Grid
 from shiftwork.quant.input_grid import input_tensor, tensor_of_grid
-from shiftwork.quant.layers import State, bounded, quantize_average, quantize_move
+from shiftwork.quant.layers import State, States, bounded, quantize_average, quantize_move
+from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Op, Program, Tensor
 from shiftwork.quant.range_fill import range_fill
 from shiftwork.quant.scaling import Factors, rescaled
+from shiftwork.quant.shared_weights import shared_codebook
 
 __all__ = ["QuantizerOptions", "quantize"]
 
@@ -62,9 +65,14 @@ def quantize(
     )
     source_tensor = _input_tensor(network, samples, options)
     plan = layers(network, rounded=network.grids.keys())
-    steps = exact_steps(network, plan, source_tensor)
+    steps, levels = exact_steps(network, plan, source_tensor), Levels()
     if steps is None:
-        steps = _chosen_steps(network, samples, source_tensor, options, progress)
+        steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
+    elif options.weights != "int8":
+        raise ModelError(
+            f"the network '{source.name}' is quantized already, and its weights are taken over as "
+            f"they are: they cannot become {options.weights}; quantize its float original"
+        )
     return Program(
         name=source.name,
         tensors=(source_tensor, *(tensor for _, tensor in steps)),
@@ -74,8 +82,17 @@ def quantize(
         input_layout=network.input_layout,
         output_layout=network.output_layout,
         dropped=network.dropped,
-        info={key: str(value) for key, value in asdict(options).items()},
+        info=_info(options),
+        codebook=levels.codebook,
     )
+
+
+def _info(options: QuantizerOptions) -> dict[str, str]:
+    """The options as text; without that for weights where they are any int8, as ever."""
+    texts = {key: str(value) for key, value in asdict(options).items()}
+    if options.weights == "int8":
+        del texts["weights"]
+    return texts
 
 
 def _chosen_steps(
@@ -84,22 +101,63 @@ def _chosen_steps(
     source: Tensor,
     options: QuantizerOptions,
     progress: Progress | None,
-) -> list[tuple[Op, Tensor]]:
-    """The ops, and what they write, at the scales that suit the samples."""
+) -> tuple[list[tuple[Op, Tensor]], Levels]:
+    """The ops, what they write, at the scales that suit the samples, and what weights may be."""
     network, factors = _scaled(network, samples, options)
+    levels = _levels(network, samples, source, options, progress)
+    steps = [
+        (op, _with_gains(state.tensor, factors))
+        for _, _, made in _walk(network, samples, source, options, levels, progress)
+        for op, state in made
+    ]
+    return steps, levels
+
+
+def _levels(
+    network: Graph,
+    samples: NDArray,
+    source: Tensor,
+    options: QuantizerOptions,
+    progress: Progress | None,
+) -> Levels:
+    """What the weights of ``network`` may become."""
+    if options.weights != "shared16":
+        return Levels({"int8": None, "int4": INT4, "pow2": POWERS}[options.weights])
+    if progress is not None:
+        progress("choosing the values that weights share")
+    plain = replace(options, rounding="nearest")
+    walk = _walk(network, samples, source, plain, Levels(), None)
+    rows = [
+        weighted_rows(layer, states, options)
+        for layer, states, _ in walk
+        if isinstance(layer.node, graph.Conv)
+    ]
+    averages = any(isinstance(node, graph.AveragePool) for node in network.nodes)
+    residuals = any(layer.residuals for layer in layers(network))
+    return Levels(shared_codebook(rows, residuals=residuals, averages=averages))
+
+
+def _walk(
+    network: Graph,
+    samples: NDArray,
+    source: Tensor,
+    options: QuantizerOptions,
+    levels: Levels,
+    progress: Progress | None,
+) -> Iterator[tuple[Layer, States, list[tuple[Op, State]]]]:
+    """Each layer, the values before it, and its ops with what they write."""
     real = bounds_of(network, network.input).apply(samples)
     integer = source.quantize(real).astype(np.float32)
     states = {source.name: State(tensor=source, real=real, integer=integer)}
-    plan, steps = layers(network), list[tuple[Op, Tensor]]()
+    plan = layers(network)
     for number, layer in enumerate(plan):
         if progress is not None:
             progress(f"quantizing layer {number + 1} of {len(plan)}: {layer.node.name}")
-        for op, state in _quantize_layer(layer, states, options):
-            states[state.tensor.name] = state
-            steps.append((op, _with_gains(state.tensor, factors)))
+        made = _quantize_layer(layer, states, options, levels)
+        yield layer, states, made
+        states |= {state.tensor.name: state for _, state in made}
         read = {value for later in plan[number + 1 :] for value in later.inputs}
         states = {name: state for name, state in states.items() if name in read}
-    return steps
 
 
 def _thinned(samples: NDArray) -> NDArray:
@@ -132,11 +190,11 @@ def _with_gains(tensor: Tensor, factors: Factors) -> Tensor:
 
 
 def _quantize_layer(
-    layer: Layer, states: dict[str, State], options: QuantizerOptions
+    layer: Layer, states: States, options: QuantizerOptions, levels: Levels
 ) -> list[tuple[Op, State]]:
     match layer.node:
         case graph.Conv():
-            return quantize_conv(layer, states, options)
+            return quantize_conv(layer, states, options, levels)
         case graph.AveragePool() as node:
             return [quantize_average(layer, node, states[node.input], options)]
         case node:

@@ -2,18 +2,20 @@
 
 Error compensation is that of GPTQ (Frantar et al., 2022): each column is rounded in turn, and its
 error is distributed over the columns still to come. Coordinate descent then moves single weights
-by whole steps as long as that lowers the error of the dot products.
+to other levels as long as that lowers the error of the dot products.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant.scales import FloatArray, IntegerArray, half_up, to_integers
+from shiftwork.quant.levels import Levels
+from shiftwork.quant.scales import FloatArray, IntegerArray
 
 DAMPING = 0.01
 PASSES = 6
+ALL = Levels()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,14 +29,16 @@ class Compensation:
         spread: upper triangular, ``spread.T @ spread`` the inverse of ``moments``, both with the
             columns in ``order``.
         order: the columns, those with the greatest moments first.
+        levels: the integers that weights may become.
     """
 
     moments: FloatArray
     spread: FloatArray
     order: IntegerArray
+    levels: Levels = ALL
 
     @classmethod
-    def of(cls, moments: FloatArray) -> "Compensation":
+    def of(cls, moments: FloatArray, levels: Levels = ALL) -> "Compensation":
         """From the moments of the inputs, :func:`shiftwork.quant.moments.moments`."""
         count = moments.shape[-1]
         diagonal = np.einsum("...kk->...k", moments)
@@ -44,21 +48,21 @@ class Compensation:
         order = np.argsort(-diagonal.reshape(-1, count).sum(axis=0), kind="stable")
         sorted_moments = damped[..., order, :][..., :, order]
         lower = np.linalg.cholesky(np.linalg.inv(sorted_moments))
-        return cls(moments=damped, spread=np.swapaxes(lower, -1, -2), order=order)
+        return cls(moments=damped, spread=np.swapaxes(lower, -1, -2), order=order, levels=levels)
 
     def only(self, rows: NDArray[np.bool_]) -> "Compensation":
         """For some of the rows."""
         if self.moments.ndim == 2:
             return self
-        return Compensation(moments=self.moments[rows], spread=self.spread[rows], order=self.order)
+        return replace(self, moments=self.moments[rows], spread=self.spread[rows])
 
     def round(self, weights: FloatArray) -> FloatArray:
-        """``weights[O, K]``, in steps, as integers in -128..127.
+        """``weights[O, K]``, in steps, as integers of the levels.
 
         The descent begins at the compensated weights and at the nearest ones; the better of the
         two ends counts, row by row.
         """
-        starts = (self._compensated(weights), Nearest().round(weights))
+        starts = (self._compensated(weights), Nearest(self.levels).round(weights))
         ends = [self._descended(weights, start) for start in starts]
         first, second = (self.error(weights, end) for end in ends)
         return np.where((first <= second)[:, None], *ends)
@@ -72,7 +76,7 @@ class Compensation:
         left = weights[:, self.order].copy()
         rounded = np.empty_like(left)
         for column in range(left.shape[1]):
-            rounded[:, column] = np.clip(half_up(left[:, column]), -128, 127)
+            rounded[:, column] = self.levels.nearest(left[:, column])
             spread = self.spread[..., column, column:]
             error = (left[:, column] - rounded[:, column]) / spread[..., 0]
             left[:, column:] -= error[:, None] * spread
@@ -88,7 +92,7 @@ class Compensation:
             for column in range(weights.shape[1]):
                 moments = self.moments[..., column, :]
                 best = rounded[:, column] - gradient[:, column] / moments[..., column]
-                step = np.clip(half_up(best), -128, 127) - rounded[:, column]
+                step = self.levels.nearest(best) - rounded[:, column]
                 rows = np.flatnonzero(step)
                 if rows.size:
                     moved = True
@@ -107,7 +111,13 @@ class Compensation:
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """Rounding of each weight on its own."""
+    """Rounding of each weight on its own.
+
+    Attributes:
+        levels: the integers that weights may become.
+    """
+
+    levels: Levels = ALL
 
     def only(self, rows: NDArray[np.bool_]) -> "Nearest":
         """For some of the rows."""
@@ -115,8 +125,8 @@ class Nearest:
         return self
 
     def round(self, weights: FloatArray) -> FloatArray:
-        """``weights[O, K]``, in steps, as integers in -128..127, halves up."""
-        return to_integers(weights, 0, -128, 127)
+        """``weights[O, K]``, in steps, as integers of the levels, halves up."""
+        return self.levels.nearest(weights)
 
     def error(self, weights: FloatArray, rounded: FloatArray) -> FloatArray:
         """``[O]``: the sum of squares of what rounding changes, in steps."""

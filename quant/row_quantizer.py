@@ -12,6 +12,8 @@ from shiftwork.quant.rounding import Nearest, Rounding
 from shiftwork.quant.scales import SATURATING_STEPS, FloatArray, IntegerArray, Method, row_peaks
 
 PREFERENCE_STEPS = 2
+CODED_STEPS = 1
+"""The values of a codebook are not evenly spaced: a row may do better away from the greatest."""
 LIMITS = ((PREFERRED_ACCUMULATOR_BITS, PREFERENCE_STEPS), (MAX_ACCUMULATOR_BITS, 256))
 
 
@@ -21,7 +23,7 @@ class IntegerRows:
 
     Attributes:
         exponents: ``[O]``, of the accumulators.
-        weights: ``[O, K]``, integers in -128..127.
+        weights: ``[O, K]``, integers of the levels.
     """
 
     exponents: IntegerArray
@@ -34,16 +36,18 @@ def quantize_rows(
     """The integers of ``rows``, as exact as its accumulators allow.
 
     Each row takes its finest exponent at which no weight saturates; ``mse`` also tries up to two
-    finer ones, and takes the one with the least error. The accumulator stays within 24
-    bits if that costs at most two bits of weight, else within 32. No exponent is larger than what
-    the output, or a residual, can make use of.
+    finer ones, and a coarser one for a codebook, and takes the one with the least error. The
+    accumulator stays within 24 bits if that costs at most two bits of weight, else within 32. No
+    exponent is larger than what the output, or a residual, can make use of.
 
     Raises:
         ModelError: if even 32 bits are too few.
     """
-    first, most = row_peaks(rows.weights), rows.greatest_exponent(output_exponent)
+    first = row_peaks(rows.weights, *rounding.levels.bounds)
+    most = rows.greatest_exponent(output_exponent)
     candidates = []
-    for step in range(SATURATING_STEPS + 1 if method == "mse" else 1):
+    coarser = 0 if rounding.levels.codebook is None else CODED_STEPS
+    for step in range(-coarser, SATURATING_STEPS + 1) if method == "mse" else range(1):
         exponents = np.minimum(first + step, most).astype(np.int64)
         if not per_row:
             exponents = np.full_like(exponents, exponents.min())
@@ -83,7 +87,9 @@ def _fitted(
     Rounding to the nearest finds about how far; what the weights really are decides.
     """
     for bits, steps in LIMITS:
-        near = _lowered(rows, Nearest(), exponents, output_exponent, bits, steps, per_row=per_row)
+        near = _lowered(
+            rows, Nearest(rounding.levels), exponents, output_exponent, bits, steps, per_row=per_row
+        )
         if near is None:
             continue
         done = steps - int((exponents - near.exponents).max())

@@ -103,14 +103,14 @@ def _threshold(values: FloatArray, levels: int, method: Method) -> float:
     return divergence_threshold(used, np.ones(used.size, np.int64), levels)
 
 
-def row_peaks(rows: FloatArray) -> IntegerArray:
-    """The finest exponent of each row of ``rows[O, K]`` at which no int8 weight saturates.
+def row_peaks(rows: FloatArray, lo: int = -128, hi: int = 127) -> IntegerArray:
+    """The finest exponent of each row of ``rows[O, K]`` at which no weight leaves ``lo..hi``.
 
     Rows of zeros take the finest exponent of the others.
     """
     used = np.abs(rows).max(axis=1) > 0.0
     result = np.zeros(len(rows), np.int64)
-    result[used] = [largest_exponent(row, -128, 127) for row in rows[used]]
+    result[used] = [largest_exponent(row, lo, hi) for row in rows[used]]
     result[~used] = result[used].max() if used.any() else 0
     return result
 

@@ -68,6 +68,7 @@ def test_table(capsys, tmp_path, model, samples):
         ["--headroom", "2"],
         ["--no-equalize"],
         ["--rounding", "nearest"],
+        ["--weights", "shared16"],
     ],
 )
 def test_options(capsys, tmp_path, model, samples, options):

@@ -16,9 +16,12 @@ from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.core import Core
 from shiftwork.hw.schedule import Outline, Schedule, make_schedule
+from shiftwork.quant.codebook import INT4
+from shiftwork.quant.levels import POWERS
 from shiftwork.quant.program import Program
 from shiftwork.sim import amaranth_engine, golden
 from shiftwork.sim.amaranth_engine import Checker, Driver
+from shiftwork.sim.coded_programs import coded, random_codebook
 from shiftwork.sim.example_programs import (
     ProgramBuilder,
     dense_net,
@@ -35,6 +38,8 @@ from shiftwork.sim.observation import Job
 FRAMES = 2
 FAST_SEEDS = 20
 ALL_SEEDS = 300
+FAST_CODED = 4
+ALL_CODED = 150
 FAST_SPLITS = 6
 ALL_SPLITS = 120
 COLUMN_BYTES = 512
@@ -107,6 +112,28 @@ def test_random_networks_on_random_shapes(seed: int) -> None:
 def test_more_random_networks_on_random_shapes(seed: int) -> None:
     program, shape = random_case(seed, 5 * MOST_CYCLES)
     check(program, shape, seed=seed)
+
+
+def coded_case(seed: int, most_cycles: int) -> tuple[Program, ArrayShape]:
+    """A random network of few weights, on a random shape with ROMs."""
+    rng = np.random.default_rng(seed)
+    while True:
+        program, shape = random_program(rng, size=7), replace(random_shape(rng), column_bytes=0)
+        program = coded(program, random_codebook(rng))
+        with suppress(CapacityError):
+            if make_schedule(program, shape).cycles <= most_cycles:
+                return program, shape
+
+
+@pytest.mark.parametrize("seed", range(FAST_CODED))
+def test_random_networks_of_few_weights(seed: int) -> None:
+    check(*coded_case(seed, MOST_CYCLES), seed=seed)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(FAST_CODED, ALL_CODED))
+def test_more_random_networks_of_few_weights(seed: int) -> None:
+    check(*coded_case(seed, 5 * MOST_CYCLES), seed=seed)
 
 
 def builder(*shape: int, **settings: Any) -> ProgramBuilder:
@@ -236,6 +263,39 @@ def test_whole_networks(network: Callable[[], Program]) -> None:
     check(
         network(), ArrayShape(rows=2, columns=8, lanes=2, stage_columns=4, word_bytes=8), frames=1
     )
+
+
+MIXED = (-100, -30, 0, 1, 16, 90)
+
+
+@pytest.mark.parametrize(
+    ("name", "codebook"),
+    [
+        ("a large residual", POWERS),
+        ("only an average", INT4),
+        ("only an average", MIXED),
+        ("depthwise with all terms", MIXED),
+    ],
+)
+def test_factors_made_of_the_values_of_a_codebook(name: str, codebook: tuple[int, ...]) -> None:
+    check(coded(CASES[name]().build(), codebook), SHAPES[1])
+
+
+def test_a_codebook_changes_no_cycle() -> None:
+    """Without residuals the walks are the same, and so are latencies."""
+    program = builder(5, 5, 2).conv(6, (3, 3)).max_pool().depthwise((1, 1)).dense(4).build()
+    for shape in SHAPES[:3]:
+        plain, few = (make_schedule(p, shape) for p in (program, coded(program, INT4)))
+        assert few.config.codebook == INT4
+        assert [layer.cycles for layer in few.layers] == [layer.cycles for layer in plain.layers]
+        assert few.weight_bytes == -(-plain.weight_bytes // 2)
+
+
+def test_weights_that_are_copied_are_bytes() -> None:
+    program = coded(dense_net(), INT4)
+    shape = ArrayShape(rows=2, columns=4, column_bytes=COLUMN_BYTES)
+    assert make_schedule(program, shape).config.codebook == ()
+    check(program, shape)
 
 
 WIDE_BANKS = ArrayShape(rows=2, columns=4, lanes=2, bank_bytes=2, single_port=True)

@@ -55,7 +55,7 @@ def _sums(program, shift_base, x):
     windows = golden.windows(stored, op.kernel, op.stride)[0]
     if isinstance(op, MaxPool):
         return windows.max(axis=(2, 3)) << shift_base
-    return windows.sum(axis=(2, 3)) << average_scale(op, least_shift=0)
+    return windows.sum(axis=(2, 3)) << average_scale(program, op, least_shift=0)
 
 
 def _chunks(sums, *, rows, columns, lanes, by_line):

@@ -180,7 +180,7 @@ def check_layer(run: Any, schedule: Schedule, layer: LayerPlan, values: dict[str
         return
     least = least_conv_shift([op for op in program.ops if not isinstance(op, Reshape)])
     sums = dot_products(schedule, layer, seen)
-    sums = sums + stored_bias(program, op, least) - rounding(op, least)
+    sums = sums + stored_bias(program, op, least) - rounding(program, op, least)
     if isinstance(op, Conv):
         inputs = [values[name] for name in op.inputs]
         expected = golden.accumulate(op, program.sources(op), inputs)
@@ -188,7 +188,7 @@ def check_layer(run: Any, schedule: Schedule, layer: LayerPlan, values: dict[str
         assert isinstance(op, AveragePool)
         x = golden.pad(values[op.input].astype(np.int64), op.padding, op.pad_value)
         expected = golden.windows(x, op.kernel, op.stride).sum(axis=(3, 4))
-        expected = expected << average_scale(op, least)
+        expected = expected << average_scale(program, op, least)
     np.testing.assert_array_equal(sums, expected.reshape(sums.shape))
 
 

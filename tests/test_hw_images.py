@@ -72,7 +72,7 @@ def _golden_sums(program, op, values, least):
         return golden.accumulate(op, program.sources(op), [values[name] for name in op.inputs])
     x = golden.pad(values[op.input].astype(np.int64), op.padding, op.pad_value)
     sums = golden.windows(x, op.kernel, op.stride).sum(axis=(3, 4))
-    return sums << average_scale(op, least)
+    return sums << average_scale(program, op, least)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -85,12 +85,12 @@ def test_stored_bytes_and_bias_give_the_golden_accumulators(seed):
         if isinstance(op, MaxPool):
             continue
         sums = _biased_sums(program, op, values, least)
-        half = rounding(op, least)
+        half = rounding(program, op, least)
         np.testing.assert_array_equal(sums, _golden_sums(program, op, values, least) + half)
         lo, hi = requantized_range(program, op, least)
         assert lo <= sums.min() <= sums.max() <= hi
         if not (isinstance(op, Conv) and op.accumulators):
-            sums = np.clip(sums >> shifts(op, least), op.lo, op.hi)
+            sums = np.clip(sums >> shifts(program, op, least), op.lo, op.hi)
         np.testing.assert_array_equal(sums, values[op.output])
 
 
@@ -117,8 +117,8 @@ def test_ranges_are_tight(seed):
     for op in _hardware_ops(program):
         if isinstance(op, MaxPool):
             continue
-        low = high = rounding(op, least) + (op.bias if isinstance(op, Conv) else 0)
-        scale = average_scale(op, least) if isinstance(op, AveragePool) else 0
+        low = high = rounding(program, op, least) + (op.bias if isinstance(op, Conv) else 0)
+        scale = average_scale(program, op, least) if isinstance(op, AveragePool) else 0
         found = _taps(op, program.tensor(op.input), scale)
         for (taps, border), source in zip(found, program.sources(op), strict=True):
             ends = {source.lo, source.hi} | ({border} if border is not None else set())
@@ -133,7 +133,7 @@ def test_a_maximum_passes_as_it_is():
     (op,) = program.ops
     assert requantized_range(program, op, 5) == (-128, 127)
     assert stored_bias(program, op, 5).tolist() == [0]
-    assert shifts(op, 5).tolist() == [MAX_POOL_SHIFT] == [0]
+    assert shifts(program, op, 5).tolist() == [MAX_POOL_SHIFT] == [0]
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,10 @@ def test_a_maximum_passes_as_it_is():
 def test_an_average_is_shifted_as_far_as_the_convolutions(finer, least, shift):
     """Its weight is as large a power of two, up to 64."""
     builder = ProgramBuilder("average", (2, 3, 2), np.random.default_rng(0))
-    (op,) = builder.average_pool((2, 3), (1, 1), finer=finer).build().ops
-    assert shifts(op, least).tolist() == [shift]
-    assert rounding(op, least).tolist() == [1 << shift >> 1]
+    program = builder.average_pool((2, 3), (1, 1), finer=finer).build()
+    (op,) = program.ops
+    assert shifts(program, op, least).tolist() == [shift]
+    assert rounding(program, op, least).tolist() == [1 << shift >> 1]
 
 
 def test_least_shift_is_that_of_the_requantized_convolutions():
@@ -230,7 +231,7 @@ def test_parameters_of_every_channel(shape, seed):
             base += 1
             continue
         bias = stored_bias(program, op, least)
-        shift = np.broadcast_to(shifts(op, least), bias.shape)
+        shift = np.broadcast_to(shifts(program, op, least), bias.shape)
         raw = isinstance(op, Conv) and op.accumulators
         for channel in range(len(bias)):
             got = lane(words[base + channel // shape.lanes], channel % shape.lanes)

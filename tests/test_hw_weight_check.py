@@ -16,7 +16,9 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.core import Core
 from shiftwork.hw.schedule import Schedule, make_schedule
 from shiftwork.hw.weight_check import CheckResult, factors, signature
+from shiftwork.quant.levels import POWERS
 from shiftwork.quant.program import Program
+from shiftwork.sim.coded_programs import coded
 from shiftwork.sim.example_programs import ProgramBuilder
 
 PERIOD = 1e-8
@@ -30,11 +32,17 @@ def mixed_net() -> Program:
     return chain.depthwise((2, 2)).dense(2).build()
 
 
+def coded_net() -> Program:
+    """The same with weights that are indices in the ROMs."""
+    return coded(mixed_net(), POWERS)
+
+
 CASES = [
     (values_net, ArrayShape(rows=1, columns=3)),
     (accumulators_net, ArrayShape(rows=3, columns=2, single_port=True)),
     (mixed_net, ArrayShape(rows=2, columns=6, lanes=2, stage_columns=2)),
     (mixed_net, ArrayShape(rows=2, columns=4, lanes=4)),
+    (coded_net, ArrayShape(rows=2, columns=6, lanes=2, stage_columns=2)),
 ]
 
 

@@ -2,6 +2,7 @@
 simulated from power-up, every value of every layer compared with the golden model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from shiftwork.bench_compression import size_of
 from shiftwork.bench_networks import NETWORKS, ROWS, Network, Row
-from shiftwork.bench_quality import outputs
+from shiftwork.bench_quality import accuracy, outputs, sqnr_db
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.fit import bind
 from shiftwork.boards.registry import find
@@ -18,6 +20,7 @@ from shiftwork.quant.importer import load
 from shiftwork.quant.program import Program
 from shiftwork.quant.quantizer import quantize
 from shiftwork.sim.executor import simulate
+from shiftwork.steps import estimated
 
 BY_KEY = {network.key: network for network in NETWORKS}
 FEW = {"kws": 20, "ic": 3, "vww": 2, "ad": 5}
@@ -70,6 +73,43 @@ def check(row: Row, program: Program, x: NDArray[np.float32], count: int) -> Non
     result = simulate(accelerator(row, program), x)
     assert result.passed, result.text
     assert (result.inputs, result.mismatches) == (count, 0)
+    assert result.cycles_measured == result.cycles_predicted
+
+
+@pytest.fixture(scope="session")
+def shared_values(shared: Path) -> Program:
+    """Keyword spotting with 16 values for all its weights."""
+    network = BY_KEY["kws"]
+    options = replace(network.options, weights="shared16")
+    return quantize(load(shared / network.model), network.data(shared).calibration, options)
+
+
+@pytest.mark.slow
+def test_keyword_spotting_runs_on_an_up5k_from_its_bitstream_alone(
+    shared_values: Program, shared: Path
+) -> None:
+    made = Accelerator(shared_values, board="icebreaker", elements=16)
+    assert made.flash_image is None
+    assert made.config.codebook == shared_values.codebook
+    assert made.schedule.cycles <= 200_000
+    assert estimated(made)["block_rams"] <= 29
+    assert size_of(shared_values).stored_bytes < 12_000
+    network = BY_KEY["kws"]
+    samples = network.data(shared)
+    found = outputs(load(shared / network.model), shared_values, samples.x)
+    assert samples.y is not None
+    assert accuracy(found.integer, samples.y) >= accuracy(found.real, samples.y) - 1.5
+    assert sqnr_db(found) > 20.0
+
+
+@pytest.mark.heavy
+def test_keyword_spotting_with_shared_values_is_bit_exact(
+    shared_values: Program, shared: Path
+) -> None:
+    made = Accelerator(shared_values, board="icebreaker", elements=16)
+    result = simulate(made, BY_KEY["kws"].data(shared).x[:100])
+    assert result.passed, result.text
+    assert (result.inputs, result.mismatches) == (100, 0)
     assert result.cycles_measured == result.cycles_predicted
 
 

@@ -10,6 +10,10 @@ from shiftwork.quant.options import QuantizerOptions
         ({"scales": "l2"}, "option scales must be mse or max or percentile or kl, not 'l2'"),
         ({"activations": "u8"}, "option activations must be unsigned or signed, not 'u8'"),
         ({"rounding": "up"}, "option rounding must be compensated or nearest, not 'up'"),
+        (
+            {"weights": "int2"},
+            "option weights must be int8 or int4 or shared16 or pow2, not 'int2'",
+        ),
         ({"headroom": 0.5}, r"option headroom must be a finite factor from 1, not 0\.5"),
         ({"headroom": float("nan")}, "option headroom must be a finite factor from 1, not nan"),
         ({"input_scale": 0.0}, r"option input_scale must be positive, not 0\.0"),

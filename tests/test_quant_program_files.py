@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import ProgramError
 from shiftwork.quant import program as program_module
+from shiftwork.quant.codebook import INT4
 from shiftwork.quant.graph import Layout
 from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.sim.coded_programs import coded
 from shiftwork.sim.example_programs import residual_net, small_cnn
 from shiftwork.sim.program_builder import ProgramBuilder
 
@@ -244,3 +246,43 @@ def test_an_archive_without_a_header(tmp_path: Path) -> None:
         archive.writestr("other.txt", "")
     with pytest.raises(ProgramError, match=r"damaged \(unknown entry 'program'\); 'shiftwork qu"):
         Program.load(tmp_path / "net.npz")
+
+
+def test_a_codebook_is_kept_and_others_leave_no_trace(tmp_path: Path) -> None:
+    program, path = residual_net(), tmp_path / "net.npz"
+    few = coded(program, INT4)
+    few.save(path)
+    loaded = Program.load(path)
+    assert (loaded.codebook, loaded.digest) == (INT4, few.digest)
+    assert replace(few, codebook=None).digest != few.digest
+    header, _ = parts(program, path)
+    assert "codebook" not in header
+    assert Program.load(path).codebook is None
+
+
+@pytest.mark.parametrize(
+    ("codebook", "message"),
+    [
+        ("int4", "damaged: .*codebook"),
+        ([0, 1.5], "damaged: .*codebook"),
+        ([0, True], "damaged: .*codebook"),
+        ([[0]], "damaged: .*codebook"),
+        ([0, 1, 1], "the codebook must hold at most 16 values in ascending order"),
+        ([1, 2], "the codebook must hold 0"),
+        ([0, 1], "has the weight .*, which is not in the codebook"),
+    ],
+)
+def test_wrong_codebooks_are_refused(tmp_path: Path, codebook: Any, message: str) -> None:
+    header, arrays = parts(tiny(), tmp_path / "net.npz")
+    path = write(tmp_path / "net.npz", header | {"codebook": codebook}, arrays)
+    with pytest.raises(ProgramError, match=message):
+        Program.load(path)
+
+
+def test_codebooks_without_what_residuals_and_averages_need() -> None:
+    wanted = r"op '.*' adds a residual: the codebook must hold 1"
+    with pytest.raises(ProgramError, match=wanted):
+        coded(residual_net(), (-8, 0, 4))
+    average = ProgramBuilder("average", (2, 2, 1)).average_pool((2, 2), (1, 1)).build()
+    with pytest.raises(ProgramError, match="is an average: the codebook must hold a power of two"):
+        replace(average, codebook=(0, 3))

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from shiftwork.quant.codebook import INT4
+from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.rounding import Compensation, Nearest
 
 
@@ -78,3 +80,21 @@ def test_saturated_weights_are_made_good_by_others():
     nearest = Nearest().round(weights)
     error = rounding.error(weights, rounding.round(weights))
     assert (error < rounding.error(weights, nearest)).all()
+
+
+@pytest.mark.parametrize("codebook", [INT4, POWERS, (-100, -7, 0, 1, 60)])
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_of_a_codebook(codebook, seed):
+    """All are of it, and no single change of one improves the result."""
+    rng, levels = np.random.default_rng(seed), Levels(codebook)
+    rounding = Compensation.of(moments_of(rng, 12), levels)
+    weights = 0.4 * codebook[-1] * rng.normal(size=(5, 12))
+    rounded = rounding.round(weights)
+    error = rounding.error(weights, rounded)
+    assert np.isin(rounded, codebook).all()
+    assert (error <= rounding.error(weights, Nearest(levels).round(weights))).all()
+    for column in range(12):
+        for value in codebook:
+            other = rounded.copy()
+            other[:, column] = value
+            assert (rounding.error(weights, other) >= error - 1e-9).all()

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from shiftwork.errors import ModelError
+from shiftwork.quant.codebook import INT4
 from shiftwork.quant.dot_product import Rows
+from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.program import Tensor, signed_bits
 from shiftwork.quant.rounding import Compensation, Nearest
 from shiftwork.quant.row_quantizer import quantize_rows
@@ -95,3 +97,20 @@ def test_a_bias_that_nothing_holds():
     rows = rows_of([[1.0]], [2.0**400])
     with pytest.raises(ModelError, match=r"node 'dense' has a bias of 2\.58e\+120, which"):
         exponents_of(rows)
+
+
+@pytest.mark.parametrize("codebook", [INT4, POWERS])
+@pytest.mark.parametrize("seed", range(4))
+def test_compensation_of_few_values_is_never_worse_than_the_nearest(codebook, seed):
+    """In the mean square of what the dot products of the calibration inputs change by."""
+    rng, levels = np.random.default_rng(seed), Levels(codebook)
+    inputs = rng.normal(size=(300, 20)) @ rng.normal(size=(20, 20))
+    rounding = Compensation.of(inputs.T @ inputs / 300, levels)
+    rows = rows_of(100 * rng.normal(size=(6, 20)), rng.normal(size=6))
+    losses = []
+    for how in (rounding, Nearest(levels)):
+        found = quantize_rows(rows, how, None, method="mse", per_row=True)
+        assert np.isin(found.weights, codebook).all()
+        change = np.ldexp(found.weights, -found.exponents[:, None]) - rows.weights
+        losses.append(np.einsum("ok,kj,oj->o", change, rounding.moments, change))
+    assert (losses[0] <= losses[1]).all()

@@ -26,13 +26,14 @@ def test_command():
 
 def test_command_with_every_option():
     options = {"scales": "max", "activations": "signed", "per_channel": False}
-    options |= {"headroom": 2.0, "equalization": False, "rounding": "nearest"}
+    options |= {"headroom": 2.0, "equalization": False, "rounding": "nearest", "weights": "int4"}
     shape = {"rows": 2, "columns": 8, "clock_mhz": 24.0, "seeds": 3, "test": Path("t.npz")}
     text = command(job(options=options, **shape), Path("out"))
     for part in (
         "--scales max",
         "--headroom 2.0",
         "--rounding nearest",
+        "--weights int4",
         "--per-tensor",
         "--no-equalize",
         "--rows 2 --columns 8",

@@ -5,7 +5,7 @@ interrupted goes on where it stopped.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,12 @@ def check_files(files: Path, networks: Sequence[Network]) -> None:
     Raises:
         DataError: naming what is missing and the layout of the folder.
     """
-    needed = dict.fromkeys(name for network in networks for name in network.files)
+    require_files(files, [name for network in networks for name in network.files])
+
+
+def require_files(files: Path, names: Iterable[str]) -> None:
+    """The same for files of any names, relative to the folder."""
+    needed = dict.fromkeys(names)
     missing = [name for name in needed if not (files / name).is_file()]
     if missing:
         raise DataError(

@@ -1,5 +1,6 @@
 """Inputs of the MLPerf Tiny networks, from a folder of files."""
 
+import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,22 @@ def anomaly_detection(files: Path) -> Data:
         calibrated_on=f"{len(calibration)} windows of one more normal spectrogram",
         measured_on=f"all {sum(map(len, groups))} windows of {len(groups)} spectrograms",
         parts=tuple(len(group) for group in groups),
+    )
+
+
+def handwritten_digits(files: Path, name: str) -> Data:
+    """MNIST: the bundled training images for calibration, the test images ``name`` to measure."""
+    with importlib.resources.as_file(importlib.resources.files("shiftwork.examples")) as examples:
+        training = _read(examples / "mnist_calibration.npz", "x")["x"]
+    test = _read(files / name, "x", "y")
+    pixels, images = (x[:, None].astype(np.float32) for x in (training, test["x"]))
+    return Data(
+        calibration=pixels,
+        x=images,
+        y=test["y"].astype(np.int64),
+        calibrated_on=f"{len(pixels)} training images of MNIST",
+        measured_on=f"{len(images)} test images of MNIST",
+        parts=(len(images),),
     )
 
 

@@ -257,7 +257,7 @@ def _measure(
         board=design.board,
         check=design.check,
         config=accelerator.config,
-        contents=Contents.of(accelerator.schedule.images),
+        contents=Contents.of(accelerator.schedule.images, accelerator.config),
         cells=cells,
         blocks=blocks,
         fmax_mhz=report.get("fmax_mhz"),

@@ -207,6 +207,7 @@ def command(job: Job, folder: Path) -> str:
         "--activations": job.options.get("activations"),
         "--headroom": job.options.get("headroom"),
         "--rounding": job.options.get("rounding"),
+        "--weights": job.options.get("weights"),
         "--engine": job.engine,
         "--limit": job.images,
         "--seeds": job.seeds,

@@ -37,6 +37,7 @@ from shiftwork.cli_options import (
     TargetBoard,
     Test,
     Verify,
+    Weights,
     array_size,
     quantizer_options,
 )
@@ -100,9 +101,10 @@ def quantize(
     headroom: Headroom = 1.25,
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
+    weights: Weights = "int8",
     as_json: AsJson = False,
 ) -> None:
-    """Quantize a trained network to int8 and measure what that costs."""
+    """Quantize a trained network to int8 or less and measure what that costs."""
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
@@ -114,7 +116,7 @@ def quantize(
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
     options = QuantizerOptions(
-        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding)
+        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights)
     )
     program = quantize_graph(graph, samples.x, options, progress=progress)
     progress(f"quantized with {len(samples.x)} samples")
@@ -246,6 +248,7 @@ def build(
     headroom: Headroom = 1.25,
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
+    weights: Weights = "int8",
     engine: BuildEngine = "verilator",
     limit: Annotated[int, typer.Option(min=1, help="Inputs to simulate.")] = 20,
     seeds: Seeds = None,
@@ -264,7 +267,9 @@ def build(
         test=test,
         board=board,
         **size,
-        options=quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding),
+        options=quantizer_options(
+            scales, per_tensor, activations, headroom, equalize, rounding, weights
+        ),
         images=limit,
         engine=engine,
         seeds=seeds,

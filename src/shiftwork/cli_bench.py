@@ -145,3 +145,49 @@ def boards(
     for row in bench.cells(results):
         table.add_row(*row)
     show_result(record, as_json, table, f"wrote {output / bench.MARKDOWN}")
+
+
+@bench_app.command()
+def compression(
+    files: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the MLPerf Tiny files, as for mlperf-tiny, and data/mnist.",
+            show_default=False,
+        ),
+    ],
+    output: Folder = Path("shiftwork-compression"),
+    networks: Annotated[
+        str | None,
+        typer.Option(help="Of kws,ic,vww,ad,mnist-mlp,mnist-cnn; default: all of them."),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the tables to this file too.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare weights of 8 bits with those of 4: int4, 16 shared values, powers of two.
+
+    Accuracy, sizes and what the accelerators take go to compression.md and compression.json in the
+    output folder, where quantized networks are kept for the next run.
+    """
+    from shiftwork import bench_compression as bench
+    from shiftwork import bench_compression_page as page
+
+    chosen = bench.select(networks, bench.subjects())
+    results = bench.run(files, output, chosen=chosen, progress=progress_printer())
+    given = ["--files", str(files), "-o", str(output)]
+    given += ["--networks", networks] if networks else []
+    command = shlex.join(["shiftwork", "bench", "compression", *given])
+    record = page.write(results, output, command=command, also=markdown)
+    views = []
+    for title, columns, cells in (
+        ("what is left of the network", page.QUALITY, page.quality_cells(results)),
+        ("what the weights take, in bytes", page.SIZES, page.size_cells(results)),
+        ("what the hardware takes", page.HARDWARE, page.hardware_cells(results)),
+    ):
+        table = new_table(title, *columns)
+        for row in cells:
+            table.add_row(*row)
+        views.append(table)
+    show_result(record, as_json, *views, f"wrote {output / page.MARKDOWN}")

@@ -80,6 +80,13 @@ Rounding = Annotated[
     Literal["compensated", "nearest"],
     typer.Option(help="Round the weights of a row together, or each on its own (fast)."),
 ]
+Weights = Annotated[
+    Literal["int8", "int4", "shared16", "pow2"],
+    typer.Option(
+        help="What weights become: any int8; -8 to 7; 16 values that the network's weights share; "
+        "signed powers of two. All but the first take 4 bits in a ROM."
+    ),
+]
 Engine = Annotated[
     Literal["verilator", "icarus", "amaranth", "netlist", "golden"],
     typer.Option(help="Simulator; netlist: what Yosys makes for the board, outputs only."),
@@ -122,6 +129,7 @@ def quantizer_options(
     headroom: float,
     equalize: bool,
     rounding: str,
+    weights: str,
 ) -> dict[str, Any]:
     """The quantizer's options, as keyword arguments."""
     return {
@@ -131,4 +139,5 @@ def quantizer_options(
         "headroom": headroom,
         "equalization": equalize,
         "rounding": rounding,
+        "weights": weights,
     }

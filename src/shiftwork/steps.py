@@ -106,7 +106,7 @@ def estimated(accelerator: "Accelerator") -> dict[str, Any]:
     board = accelerator.board
     if board is None:
         return {}
-    contents = Contents.of(accelerator.schedule.images)
+    contents = Contents.of(accelerator.schedule.images, accelerator.config)
     found = estimate(accelerator.config, board, contents=contents)
     return {
         "estimated_lut": found.lut,
