@@ -63,11 +63,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(bench_app, name="bench")
-app.command()(bitstream)
-cli_run.register(app)
-app.command()(analyze)
-app.command()(compare)
 DEMO_CLOCK_MHZ = 30.0
 """Below the boards' own clocks, so that the first start of the placer nearly always meets it."""
 
@@ -125,6 +120,10 @@ def quantize(
     show_result(
         record | {"program": str(output)}, as_json, quality_table(record), f"wrote {output}"
     )
+
+
+app.command()(analyze)
+app.command()(compare)
 
 
 @app.command()
@@ -229,6 +228,10 @@ def synth(
     show_result(
         report.as_dict(), as_json, *report_tables(report), f"wrote {output / 'report.json'}"
     )
+
+
+app.command()(bitstream)
+cli_run.register(app)
 
 
 @app.command()
@@ -352,6 +355,9 @@ def soak(
         raise MismatchError(
             f"{failures} of {found.networks} random networks differ; they are in {output}"
         )
+
+
+app.add_typer(bench_app, name="bench")
 
 
 def _accelerator(
