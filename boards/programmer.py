@@ -15,20 +15,18 @@ from shiftwork.sim import simulator_cache
 from shiftwork.sim.processes import run_logged
 from shiftwork.workspace import Progress, silent
 
-LOADER = "openFPGALoader"
-ICEPROG = "iceprog"
-LOADER_BOARDS = {
-    "colorlight-i5": "colorlight-i5",
-    "ice40-hx8k": "ice40_generic",
-    "icebreaker": "ice40_generic",
-    "orangecrab": "orangeCrab",
-    "tang-nano-9k": "tangnano9k",
-    "tang-nano-20k": "tangnano20k",
-    "ulx3s-25f": "ulx3s",
-    "ulx3s-85f": "ulx3s",
-    "upduino3": "ice40_generic",
+OTHERS = {
+    "iceprog": (
+        "openFPGALoader -b ice40_generic {file}",
+        f"openFPGALoader -b ice40_generic -f -o {FLASH_ADDRESS} {{file}}",
+    ),
 }
-"""What openFPGALoader calls a board."""
+"""What loads a bitstream, and writes a flash image, where the board's own tool is not installed."""
+INSTALL = {
+    "iceprog": "Debian: apt install fpga-icestorm; macOS: brew install icestorm",
+    "openFPGALoader": "Debian: apt install openfpgaloader; macOS: brew install openfpgaloader",
+    "dfu-util": "Debian: apt install dfu-util; macOS: brew install dfu-util",
+}
 SUFFIXES = (".bin", ".bit", ".fs")
 RECORD = "bitstream.json"
 LIMIT_S = 600.0
@@ -109,25 +107,29 @@ def _bitstream(folder: Path, board: Board) -> Path:
 
 def _commands(board: Board, bitstream: Path, image: Path | None) -> list[list[str]]:
     """Flash image first: the design reads it as soon as it runs."""
-    if board.family.startswith("ice40") and (tool := shutil.which(ICEPROG)):
-        write = [[tool, "-o", f"{FLASH_ADDRESS >> 20}M", str(image)]] if image else []
-        return [*write, [tool, str(bitstream)]]
-    tool = shutil.which(LOADER)
-    if tool is None:
-        raise ToolError(_missing(board))
-    loader = [tool, "-b", LOADER_BOARDS.get(board.name, board.name)]
-    write = [[*loader, "-f", "-o", str(FLASH_ADDRESS), str(image)]] if image else []
-    return [*write, [*loader, str(bitstream)]]
+    for load, load_flash in _ways(board):
+        if path := shutil.which(load.split()[0]):
+            pairs = [(load_flash, image), (load, bitstream)] if image else [(load, bitstream)]
+            words = [template.format(file=shlex.quote(str(file))) for template, file in pairs]
+            return [[path, *shlex.split(text)[1:]] for text in words]
+    raise ToolError(_missing(board))
+
+
+def _ways(board: Board) -> list[tuple[str, str]]:
+    """The board's own commands for bitstream and flash image, then those of another tool."""
+    other = OTHERS.get(board.load.split()[0])
+    return [(board.load, board.load_flash), *([other] if other else [])]
 
 
 def _missing(board: Board) -> str:
-    install = f"{LOADER} (Debian: apt install openfpgaloader; macOS: brew install openfpgaloader)"
-    if not board.family.startswith("ice40"):
+    tools = [load.split()[0] for load, _ in _ways(board)]
+    install = " or ".join(f"{tool} ({INSTALL[tool]})" for tool in tools)
+    if len(tools) == 1:
         return (
-            f"{LOADER} is not on PATH, which loads bitstreams into {board.name}; install {install}"
+            f"{tools[0]} is not on PATH, which loads bitstreams into {board.name}; "
+            f"install {install}"
         )
     return (
-        f"neither {ICEPROG} nor {LOADER} is on PATH; one of them loads bitstreams into "
-        f"{board.name}: install {ICEPROG} (Debian: apt install fpga-icestorm; macOS: "
-        f"brew install icestorm) or {install}"
+        f"neither {' nor '.join(tools)} is on PATH; one of them loads bitstreams into "
+        f"{board.name}: install {install}"
     )

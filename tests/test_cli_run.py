@@ -7,7 +7,7 @@ import pytest
 
 from shiftwork import __main__
 from shiftwork.boards.accelerator import Accelerator
-from shiftwork.boards.programmer import LOADER_BOARDS
+from shiftwork.boards.programmer import INSTALL, OTHERS
 from shiftwork.boards.registry import BOARDS
 from shiftwork.link import Link
 from shiftwork.sim import golden
@@ -246,5 +246,16 @@ def test_no_bitstream(command, tools, tmp_path):
     assert not (tmp_path / "calls").exists()
 
 
-def test_every_board_has_a_name_for_the_loader():
-    assert {board.name for board in BOARDS} <= set(LOADER_BOARDS)
+def test_the_board_says_what_loads_it(command, tools, calls, tmp_path):
+    tools("openFPGALoader", "dfu-util")
+    path = tmp_path / "design.bit"
+    path.write_bytes(b"bits")
+    assert command("flash", path, "--board", "orangecrab")[0] == 0
+    assert calls() == [f"dfu-util -d 1209:5af0 -a 0 -D {path}"]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_it_is_known_how_to_install_what_loads_a_board(board):
+    tool = board.load.split()[0]
+    assert {tool, *(text.split()[0] for text in OTHERS.get(tool, ()))} <= set(INSTALL)
+    assert "{file}" in board.load

@@ -165,7 +165,7 @@ def flash(
     board: TargetBoard,
     as_json: AsJson = False,
 ) -> None:
-    """Load a bitstream into a board, with openFPGALoader or iceprog, whichever is installed.
+    """Load a bitstream into a board, with the tool that does it: iceprog, openFPGALoader, dfu-util.
 
     A flash image beside the bitstream (flash.bin) is written first, at 1 MiB.
     """
