@@ -99,12 +99,12 @@ def markdown(results: Sequence[Result], *, command: str) -> str:
     parts = [
         "# Weights of fewer bits",
         "## What is left of the network",
-        _table(QUALITY, quality_cells(results)),
+        markdown_table(QUALITY, quality_cells(results)),
         "\n".join(notes),
         "## What the weights take, in bytes",
-        _table(SIZES, size_cells(results)),
+        markdown_table(SIZES, size_cells(results)),
         "## What the hardware takes",
-        _table(HARDWARE, hardware_cells(results)),
+        markdown_table(HARDWARE, hardware_cells(results)),
         "## How this was made",
         f"```sh\n{command}\n```",
     ]
@@ -115,6 +115,7 @@ def _number(value: float | None, unit: str) -> str:
     return NONE if value is None else f"{value:.2f} {unit}"
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

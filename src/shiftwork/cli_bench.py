@@ -191,3 +191,43 @@ def compression(
             table.add_row(*row)
         views.append(table)
     show_result(record, as_json, *views, f"wrote {output / page.MARKDOWN}")
+
+
+@bench_app.command()
+def recipes(
+    files: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the MLPerf Tiny files, as for mlperf-tiny.", show_default=False
+        ),
+    ],
+    output: Folder = Path("shiftwork-recipes"),
+    networks: Annotated[
+        str | None, typer.Option(help="Of kws,ic,vww,ad; default: all of them.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Of calibration samples.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each part of the quantizer's recipe is worth, beside TFLite's int8 files.
+
+    The table goes to recipes.md and recipes.json in the output folder, where results are kept for
+    the next run. It needs the package ai-edge-litert.
+    """
+    from shiftwork import bench, bench_recipes
+    from shiftwork import bench_recipes_page as page
+
+    results = bench_recipes.run(
+        files,
+        output,
+        networks=bench.select(networks),
+        draws=draws,
+        progress=progress_printer(),
+    )
+    given = ["--files", str(files), "-o", str(output), "--draws", str(draws)]
+    given += ["--networks", networks] if networks else []
+    command = shlex.join(["shiftwork", "bench", "recipes", *given])
+    record = page.write(results, output, command=command)
+    table = new_table("medians over the draws", *page.columns(results))
+    for row in page.cells(results):
+        table.add_row(*row)
+    show_result(record, as_json, table, f"wrote {output / page.MARKDOWN}")
