@@ -18,10 +18,13 @@ REGISTERED_ADDRESS: tuple[Family, ...] = ("ice40up", "ice40hx")
 ECP5_BLOCK_BITS = 16384
 ECP5_BLOCK_WIDTHS = (8, 16, 32)
 """Widths of an ECP5 block RAM's words, without the parity bits that make them 9, 18 and 36."""
+ICE40_BLOCK_FORMS = ((2048, 2), (1024, 4), (512, 8), (256, 16))
 BLOCK_FORMS: dict[Family, tuple[tuple[int, int], ...]] = {
     "generic": (),
-    "ice40up": ((2048, 2), (1024, 4), (512, 8), (256, 16)),
+    "ice40up": ICE40_BLOCK_FORMS,
+    "ice40hx": ICE40_BLOCK_FORMS,
     "ecp5": ((2048, 9), (1024, 18), (512, 36)),
+    "gowin": ((2048, 9), (1024, 18), (512, 36)),
 }
 """Words of a block RAM and their bits, deepest form first, each half as deep as the one before."""
 

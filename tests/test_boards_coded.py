@@ -12,6 +12,7 @@ from shiftwork.boards import resources, yowasp
 from shiftwork.boards.accelerator import Accelerator, rom_files
 from shiftwork.boards.board import Board
 from shiftwork.boards.fit import bind, choose
+from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.registry import find
 from shiftwork.boards.resources import Contents
 from shiftwork.errors import CapacityError
@@ -25,7 +26,7 @@ from shiftwork.sim.coded_programs import coded
 from shiftwork.sim.program_builder import ProgramBuilder
 from shiftwork.workspace import silent
 
-ICE, ULX = find("icebreaker"), find("ulx3s-85f")
+ICE, HX, ULX, TANG = map(find, ("icebreaker", "ice40-hx8k", "ulx3s-85f", "tang-nano-9k"))
 
 
 def dense(features: int, *channels: int) -> Program:
@@ -40,6 +41,9 @@ def dense(features: int, *channels: int) -> Program:
     [
         (ICE, 5, 700),
         (ULX, 3, 2100),
+        (HX, 5, 700),
+        (TANG, 3, 2100),
+        pytest.param(TANG, 8, 1500, marks=pytest.mark.slow),
         pytest.param(ICE, 8, 1500, marks=pytest.mark.slow),
         pytest.param(ICE, 8, 2792, marks=pytest.mark.slow),
         pytest.param(ULX, 8, 1500, marks=pytest.mark.slow),
@@ -59,8 +63,8 @@ def test_block_rams_are_those_of_the_netlist(
     images = RomImages(tuple(column.tobytes() for column in weights), (), ())
     rom = CodedRom(columns=images.weights, codebook=POWERS, family=board.family)
     (tmp_path / "rom.il").write_text(rtlil.convert(rom, name="rom", emit_src=False))
-    synth = {"ice40up": "synth_ice40", "ecp5": "synth_ecp5"}[board.family]
-    script = f"read_rtlil rom.il; {synth} -top rom -flatten; write_json rom.json"
+    synth = FLOWS[board.family].synth.replace("-abc9", "").replace("-dff", "")
+    script = f"read_rtlil rom.il; {synth} -top rom; write_json rom.json"
     yowasp.run(
         "yosys",
         ["-q", "-p", script],
@@ -70,7 +74,8 @@ def test_block_rams_are_those_of_the_netlist(
         progress=silent,
     )
     cells = json.loads((tmp_path / "rom.json").read_text())["modules"]["rom"]["cells"]
-    counted = sum(cell["type"] in ("SB_RAM40_4K", "DP16KD") for cell in cells.values())
+    used = [FLOWS[board.family].resource(cell["type"]) for cell in cells.values()]
+    counted = sum(number for name, number in filter(None, used) if name == "bram")
     found = resources.weight_blocks(config, board, Contents.of(images, config))
     assert found == counted <= resources.weight_blocks(config, board)
 

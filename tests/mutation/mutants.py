@@ -18,6 +18,12 @@ def _of(file: str, *rows: tuple[str, str, str, str], tests: str | tuple[str, ...
     ]
 
 
+_OPERANDS = """_PRODUCT_BITS, name=f"product_{index}")
+        m.d.comb += [
+            a.eq(self.a[index]),
+            """
+ECP5_OPERANDS, GOWIN_OPERANDS = f"ECP5{_OPERANDS}", f"GOWIN{_OPERANDS}"
+
 MULTIPLIER = _of(
     "hw/multiplier.py",
     (
@@ -41,8 +47,14 @@ MULTIPLIER = _of(
     (
         "sign of an ECP5 operand",
         "the weight is not extended to the width of a MULT18X18D",
-        "            b.eq(self.b[index]),\n",
-        "            b.eq(self.b[index].as_unsigned()),\n",
+        ECP5_OPERANDS + "b.eq(self.b[index]),\n",
+        ECP5_OPERANDS + "b.eq(self.b[index].as_unsigned()),\n",
+    ),
+    (
+        "sign of a Gowin operand",
+        "the weight is not extended to the width of a MULT9X9",
+        GOWIN_OPERANDS + "b.eq(self.b[index]),\n",
+        GOWIN_OPERANDS + "b.eq(self.b[index].as_unsigned()),\n",
     ),
     tests="tests/test_hw_multiplier.py",
 )
@@ -1346,6 +1358,35 @@ CORE = (
     )
 )
 
+CODED_ROM = _of(
+    "hw/coded_rom.py",
+    (
+        "one index for all columns",
+        "every column takes the weights of the first",
+        "word_select(index, CODE_BITS)",
+        "word_select(0, CODE_BITS)",
+    ),
+    (
+        "sign of a decoded weight",
+        "the lookup tables hold the negative values",
+        "self.data[index].eq(value)",
+        "self.data[index].eq(-value)",
+    ),
+    (
+        "coded ROM that goes on",
+        "a coded ROM reads on while the array stands",
+        "self._rom.enable.eq(self.enable)",
+        "self._rom.enable.eq(1)",
+    ),
+    (
+        "columns of a coded word",
+        "the first column's index comes last",
+        "zip(*columns, strict=True)",
+        "zip(*reversed(columns), strict=True)",
+    ),
+    tests="tests/test_hw_coded_rom.py",
+)
+
 MUTANTS = (
     *MULTIPLIER,
     *PE,
@@ -1353,6 +1394,7 @@ MUTANTS = (
     *REQUANTIZER,
     *POOLING,
     *ROM,
+    *CODED_ROM,
     *WEIGHT_RAM,
     *LOOP_COUNTER,
     *ACTIVATION_BANK,
