@@ -61,7 +61,7 @@ def _compute(dut, frames, *, flip, pause, memory, pitch=PITCH):
             for _ in range(pause):
                 await ctx.tick()
             start = FIRST + pitch * (number % 2)
-            assert [memory[start + k] for k in range(FRAME)] == (frame ^ 0x80 * flip).tolist()
+            assert [memory.get(start + k) for k in range(FRAME)] == (frame ^ 0x80 * flip).tolist()
             ctx.set(dut.release, 1)
             await ctx.tick()
             ctx.set(dut.release, 0)

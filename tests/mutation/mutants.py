@@ -1281,12 +1281,6 @@ CORE = (
             "0",
         ),
         (
-            "output buffer not awaited",
-            "a frame begins while its output buffer is still sent",
-            "loader.full & sender.free",
-            "loader.full",
-        ),
-        (
             "input freed by every layer",
             "the input buffer is given back before its last reader",
             "sequencer.layer_ended & layer.frees_input",
@@ -1355,6 +1349,16 @@ CORE = (
             "drain.captured.eq(check.captured),",
         ),
         tests="tests/test_hw_weight_check.py",
+    )
+    + _of(
+        "hw/core.py",
+        (
+            "output buffer not awaited",
+            "a frame begins while its output buffer is still sent",
+            "loader.full & sender.free",
+            "loader.full",
+        ),
+        tests="tests/test_hw_core_frames.py",
     )
 )
 
