@@ -63,13 +63,16 @@ def allocate(program: Program, *, alignment: int = 1, input_buffers: int = BUFFE
 
 
 def last_reader(program: Program) -> int:
-    """Index of the last op that reads the network's input, or a reshape of it."""
+    """Index of the last op that reads the network's input, or a reshape of it.
+
+    A reshape itself reads nothing: it is no layer, so that nothing would free the input after it.
+    """
     alias = _aliases(program)
     source = alias[program.input]
     return max(
         index
         for index, op in enumerate(program.ops)
-        if source in {alias[name] for name in op.inputs}
+        if not isinstance(op, Reshape) and source in {alias[name] for name in op.inputs}
     )
 
 

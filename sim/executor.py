@@ -256,10 +256,13 @@ def judge(engine: Engine, job: Job, seen: Observation, *, build_seconds: float) 
         raise MismatchError(_hang_text(job, seen, first))
     tensor = job.program.tensor(job.program.output)
     expected = stream_bytes(tensor, golden.run(job.program, job.q))
-    count = expected.size
-    sent = seen.output[:count].reshape(expected.shape)
-    wrong = int((sent != expected).sum()) + len(seen.output) - count
-    first = first or _first_output_mismatch(job, tensor, sent, expected, len(seen.output) - count)
+    superfluous = max(len(seen.output) - expected.size, 0)
+    # A bench that ends at a difference may have seen only a part: what is missing counts as wrong.
+    sent = np.full(expected.size, -1, np.int16)
+    sent[: len(seen.output)] = seen.output[: expected.size]
+    sent = sent.reshape(expected.shape)
+    wrong = int((sent != expected).sum()) + superfluous
+    first = first or _first_output_mismatch(job, tensor, sent, expected, superfluous)
     outputs = stream_values(tensor, (sent & 0xFF).astype(np.uint8))
     return SimulationResult(
         engine=engine,

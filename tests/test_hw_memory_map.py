@@ -111,7 +111,9 @@ def test_the_largest_tensors_are_placed_first():
     assert allocate(builder.build()).size == streams + 48 * 48 * (8 + 16)
 
 
-@pytest.mark.parametrize(("late", "index"), [(None, 1), ("input", 3), ("flat", 3)])
+@pytest.mark.parametrize(
+    ("late", "index"), [(None, 1), ("input", 3), ("flat", 3), ("unread reshape", 1)]
+)
 def test_last_reader_of_the_input(late, index):
     """Whoever reads it or a reshape of it last."""
     builder = ProgramBuilder("readers", (1, 2, 3), np.random.default_rng(0))
@@ -120,6 +122,10 @@ def test_last_reader_of_the_input(late, index):
         builder.residual("flat")
     elif late == "input":
         builder.shortcut("input", (1, 2))
+    elif late == "unread reshape":
+        last = builder.last.name
+        builder.at("input").reshape((2, 3, 1))
+        builder.at(last)
     builder.dense(2)
     assert last_reader(builder.build()) == index
 
