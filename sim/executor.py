@@ -258,9 +258,9 @@ def judge(engine: Engine, job: Job, seen: Observation, *, build_seconds: float) 
     expected = stream_bytes(tensor, golden.run(job.program, job.q))
     superfluous = max(len(seen.output) - expected.size, 0)
     # A bench that ends at a difference may have seen only a part: what is missing counts as wrong.
-    sent = np.full(expected.size, -1, np.int16)
-    sent[: len(seen.output)] = seen.output[: expected.size]
-    sent = sent.reshape(expected.shape)
+    complete = np.full(expected.size, -1, np.int16)
+    complete[: len(seen.output)] = seen.output[: expected.size]
+    sent = complete.reshape(expected.shape)
     wrong = int((sent != expected).sum()) + superfluous
     first = first or _first_output_mismatch(job, tensor, sent, expected, superfluous)
     outputs = stream_values(tensor, (sent & 0xFF).astype(np.uint8))
