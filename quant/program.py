@@ -30,12 +30,15 @@ from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
 from shiftwork.quant.whole_file import whole_file
 
 FORMAT_VERSION = 2
+TOP_SCORE_VERSION = 3
+"""Of files with a :class:`TopScore`, which readers of version 2 have to refuse."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
+MAX_CLASSES = (1 << 16) - 1
 
 
 def signed_bits(lo: int, hi: int) -> int:
@@ -62,6 +65,9 @@ class Tensor:
         zero_point: nonzero only for the network's input.
         channel_exponents: one exponent a channel, for 32-bit accumulators.
         channel_gains: a real factor a channel, beside ``gain``: what equalization divided by.
+        widths: bytes that each channel takes on the output stream, for what a :class:`TopScore`
+            writes: class and score; all channels but the last are unsigned, ``signed`` is the
+            score's.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Tensor:
     zero_point: int = 0
     channel_exponents: tuple[int, ...] | None = None
     channel_gains: tuple[float, ...] | None = None
+    widths: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -83,8 +90,8 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        """Bytes in memory."""
-        return self.size * self.bits // 8
+        """Bytes in memory, or on the output stream where ``widths`` are given."""
+        return sum(self.widths) if self.widths else self.size * self.bits // 8
 
     @property
     def stored_offset(self) -> int:
@@ -269,15 +276,41 @@ class Reshape(Op):
     """Another shape for the same bytes; moves no data."""
 
 
-OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Conv, MaxPool, AveragePool, Reshape)}
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TopScore(Op):
+    """The class with the greatest score, and that score: ``(argmax, max)`` of a vector.
+
+    Of equal scores the one with the lowest index wins. With a ``threshold`` a greatest score below
+    it gives no class: all bits of the index are ones, 255 or 65535.
+
+    Attributes:
+        threshold: the least score, as the input's integers, that makes a class; None for any.
+    """
+
+    threshold: int | None = None
+
+
+OPS: dict[str, type[Op]] = {
+    cls.__name__: cls for cls in (Conv, MaxPool, AveragePool, Reshape, TopScore)
+}
 TERMS: dict[str, type[Product] | type[Residual]] = {"Product": Product, "Residual": Residual}
 
 
+def class_bytes(classes: int) -> int:
+    """Bytes of a class index: 1 or 2, so that all ones are left for no class."""
+    return 1 if classes < 256 else 2
+
+
+def no_class(classes: int) -> int:
+    """The index that stands for no class: all ones."""
+    return (1 << 8 * class_bytes(classes)) - 1
+
+
 def output_aliases(ops: Sequence[Op], output: str) -> frozenset[str]:
-    """``output`` and the tensors that reshapes make it of: the same bytes."""
+    """``output``, and what reshapes or a TopScore make it of: bytes of the output buffers."""
     shared = {output}
     for op in reversed(ops):
-        if isinstance(op, Reshape) and op.output in shared:
+        if isinstance(op, Reshape | TopScore) and op.output in shared:
             shared.add(op.input)
     return frozenset(shared)
 
@@ -334,6 +367,34 @@ class Program:
         return self.output_layout.from_nhwc(self.tensor(self.output).dequantize(q))
 
     @property
+    def top_score(self) -> TopScore | None:
+        """The last op, if it makes a class of the scores."""
+        last = self.ops[-1] if self.ops else None
+        return last if isinstance(last, TopScore) else None
+
+    @property
+    def scores(self) -> Tensor:
+        """What the layers end with: the input of a TopScore, or the output."""
+        top = self.top_score
+        return self.tensor(top.input if top else self.output)
+
+    def classes(self, q: NDArray) -> NDArray[np.int64]:
+        """The class of each sample, int64 ``[N]``, for output integers ``q[N, H, W, C]``.
+
+        It is the index of the greatest real number in the source model's layout, or what a
+        TopScore says; -1 for no class.
+        """
+        if self.top_score is None:
+            return self.dequantize_output(q).reshape(len(q), -1).argmax(axis=1).astype(np.int64)
+        found = q.reshape(len(q), -1)[:, 0].astype(np.int64)
+        return np.where(found == no_class(self.scores.size), -1, found)
+
+    def dequantize_scores(self, q: NDArray) -> NDArray[np.float64]:
+        """Integers ``[N, H, W, C]`` of :attr:`scores` as real numbers in the source's layout."""
+        real = self.scores.dequantize(q)
+        return real.reshape(len(q), -1) if self.top_score else self.output_layout.from_nhwc(real)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one inference, borders included."""
         return sum(
@@ -368,11 +429,16 @@ class Program:
             raise ProgramError("tensor names must be unique")
         for tensor in self.tensors:
             _verify_tensor(tensor)
+            if tensor.widths and not (self.top_score and tensor.name == self.top_score.output):
+                raise ProgramError(
+                    f"tensor '{tensor.name}': only the output of a TopScore has widths"
+                )
         for name in (self.input, self.output):
             self._require(name, "the program")
         for label, layout in _layouts(self):
             _verify_layout(label, layout, self.tensor(getattr(self, label)))
         written = {self.input}
+        layers = len(self.ops) - (self.top_score is not None)
         for index, op in enumerate(self.ops):
             for name in (*op.inputs, op.output):
                 self._require(name, f"op '{op.name}'")
@@ -380,7 +446,7 @@ class Program:
                 self._verify_source(op, name, written)
             if op.output in written:
                 raise ProgramError(f"op '{op.name}' writes '{op.output}' a second time")
-            self._verify_op(op, last=index == len(self.ops) - 1)
+            self._verify_op(op, last=index == layers - 1)
             written.add(op.output)
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
@@ -424,7 +490,7 @@ class Program:
     def _verify_source(self, op: Op, name: str, written: set[str]) -> None:
         if name not in written:
             raise ProgramError(f"op '{op.name}' reads '{name}' before it is written")
-        if self.tensor(name).bits != 8:
+        if self.tensor(name).bits != 8 and op is not self.top_score:
             raise ProgramError(f"op '{op.name}' reads '{name}', which holds accumulators")
         if name == self.output:
             raise ProgramError(f"op '{op.name}' reads the program's output '{name}'")
@@ -451,8 +517,36 @@ class Program:
                     target.hi,
                 ):
                     raise ProgramError(f"op '{op.name}' must keep size and range of its input")
+            case TopScore():
+                self._verify_top_score(op, source, target)
             case _:
                 raise ProgramError(f"op '{op.name}' is of the unknown kind {type(op).__name__}")
+
+    def _verify_top_score(self, op: TopScore, source: Tensor, target: Tensor) -> None:
+        if op is not self.top_score or op.output != self.output:
+            raise ProgramError(f"op '{op.name}' must be the last one and write the output")
+        if source.shape[:2] != (1, 1) or source.size > MAX_CLASSES or source.widths:
+            raise ProgramError(
+                f"op '{op.name}' needs a vector of at most {MAX_CLASSES} scores, not "
+                f"'{source.name}' of shape {source.shape}"
+            )
+        widths = (class_bytes(source.size), source.bits // 8)
+        if (target.shape, target.bits, target.widths) != ((1, 1, 2), 32, widths):
+            raise ProgramError(
+                f"op '{op.name}' writes class and score, (1, 1, 2) of 32 bits in {widths} bytes, "
+                f"not {target.shape} of {target.bits} bits in {target.widths}"
+            )
+        least, greatest = min(source.lo, 0), max(source.hi, no_class(source.size))
+        if target.signed != source.signed or (target.lo, target.hi) != (least, greatest):
+            raise ProgramError(
+                f"op '{op.name}': '{target.name}' must have the range {least}..{greatest} and the "
+                f"sign of '{source.name}', not {target.lo}..{target.hi}"
+            )
+        if op.threshold is not None and not source.lo <= op.threshold <= source.hi:
+            raise ProgramError(
+                f"op '{op.name}': the threshold must be in {source.lo}..{source.hi}, the range of "
+                f"'{source.name}', not {op.threshold}"
+            )
 
     def _verify_conv(self, op: Conv, source: Tensor, target: Tensor, *, last: bool) -> None:
         _verify_weights(op.name, op.weights, source, op.groups)
@@ -482,7 +576,8 @@ class Program:
             )
         if op.accumulators != (target.bits == 32) or (op.accumulators and not last):
             raise ProgramError(
-                f"op '{op.name}': only the last op may return its accumulators, in a 32-bit tensor"
+                f"op '{op.name}': only the last op may return its accumulators, in a 32-bit tensor "
+                "(a TopScore may follow)"
             )
         if not op.accumulators:
             _verify_bounds(op.name, op.lo, op.hi, target)
@@ -533,10 +628,10 @@ class Program:
         path = Path(path)
         header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in (FORMAT_VERSION, TOP_SCORE_VERSION):
             raise ProgramError(
                 f"{path} has the format version {version!r:.20}; this Shiftwork reads "
-                f"{FORMAT_VERSION}"
+                f"{FORMAT_VERSION} and {TOP_SCORE_VERSION}"
             )
         try:
             return _decode(header, arrays)
@@ -719,9 +814,9 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     for label, layout in _layouts(program):
         arrays[f"{label}_order"] = layout.order
     header = {
-        "version": FORMAT_VERSION,
+        "version": TOP_SCORE_VERSION if program.top_score else FORMAT_VERSION,
         "name": program.name,
-        "tensors": [asdict(tensor) for tensor in program.tensors],
+        "tensors": [_encode_tensor(tensor) for tensor in program.tensors],
         "ops": ops,
         "input": program.input,
         "output": program.output,
@@ -732,6 +827,14 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     if program.codebook is not None:
         header["codebook"] = program.codebook
     return header, arrays
+
+
+def _encode_tensor(tensor: Tensor) -> dict[str, Any]:
+    """The fields of a tensor; ``widths`` only where there are any, as files had none at first."""
+    record = asdict(tensor)
+    if tensor.widths is None:
+        del record["widths"]
+    return record
 
 
 def _encode_record(item: Op | Term, prefix: str, arrays: dict[str, NDArray]) -> dict[str, Any]:
@@ -789,4 +892,10 @@ def _decode_record(
             _decode_record(term, f"{prefix}term{number}_", arrays, TERMS)
             for number, term in enumerate(record["terms"])
         )
-    return from_json(kinds[record["kind"]], values, **own)
+    kind = record["kind"]
+    if isinstance(kind, str) and kind not in kinds:
+        raise ProgramError(
+            f"it has an op of the kind {kind!r:.40}, which this Shiftwork does not know; it knows "
+            f"{', '.join(kinds)}"
+        )
+    return from_json(kinds[kind], values, **own)

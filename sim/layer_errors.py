@@ -16,7 +16,7 @@ from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.fusion import Layer, layers
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape
+from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape, TopScore
 from shiftwork.sim import golden
 from shiftwork.sim.evaluation import decibels, traced_batches
 
@@ -54,7 +54,7 @@ class LayerError:
 
 
 def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError, ...]:
-    """The error that each op of ``program`` makes, reshapes left out.
+    """The error that each op of ``program`` makes, reshapes and a TopScore left out.
 
     Args:
         graph: the float network that it was quantized from.
@@ -69,7 +69,7 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
     tallies = [
         _Tally(program, op, plan.get(op.output))
         for op in program.ops
-        if not isinstance(op, Reshape)
+        if not isinstance(op, Reshape | TopScore)
     ]
     for index, (real, integer) in enumerate(traced_batches(network, program, check_samples(x))):
         restored = {name: program.tensor(name).dequantize(q) for name, q in integer.items()}

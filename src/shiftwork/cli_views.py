@@ -115,6 +115,8 @@ def quality_table(record: dict[str, Any]) -> Table:
         f"int8 {percent(record['accuracy_int8'])}, same answer {percent(record['agreement'])} "
         f"({record['samples']:,} samples of {Path(record['evaluated_on']).name})"
     )
+    if record.get("unclassified") is not None:
+        title += f"; below the threshold, so without a class: {percent(record['unclassified'])}"
     table = new_table(title, "layer", "op", "SQNR", "shifts", "accumulator")
     for layer in record["layers"]:
         sqnr, least = layer["sqnr_db"], layer["shift_min"]
