@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -219,7 +220,7 @@ class Accelerator(Core):
             "utilization": round(schedule.utilization, 6),
             "rom_bytes": schedule.rom_bytes,
             "activation_bytes": schedule.activation_bytes,
-            "input": self._tensor(self.program.input),
+            "input": self._tensor(self.program.input) | self._raw_input(),
             "output": self._tensor(self.program.output) | self._answer(),
             "memory": memory_binding(schedule),
             "flash": self._flash(),
@@ -270,6 +271,11 @@ class Accelerator(Core):
             "payload_bytes": self.config.payload_bytes,
             "payload_address": self.config.payload_base,
         }
+
+    def _raw_input(self) -> dict[str, Any]:
+        """What the bytes of a raw input stand for; nothing without one."""
+        raw = self.program.raw_input
+        return {} if raw is None else {"raw": asdict(raw)}
 
     def _answer(self) -> dict[str, Any]:
         """How a TopScore encodes class and score; nothing without one."""

@@ -25,13 +25,14 @@ from shiftwork.quant.codebook import (
 )
 from shiftwork.quant.codebook import verify_weights as verify_coded
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
+from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.records import from_json
 from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
 from shiftwork.quant.whole_file import whole_file
 
 FORMAT_VERSION = 2
-TOP_SCORE_VERSION = 3
-"""Of files with a :class:`TopScore`, which readers of version 2 have to refuse."""
+ENDS_VERSION = 3
+"""Of files with a :class:`TopScore` or raw input, which readers of version 2 have to refuse."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
@@ -329,6 +330,8 @@ class Program:
         info: free text facts, such as how it was quantized.
         codebook: in ascending order all values that weights take, if they are few enough to store
             an index in place of each; None if they may be any.
+        raw_input: what the input's bytes stand for, if they are those of a sensor; None if the
+            input tensor's own scale says it.
     """
 
     name: str
@@ -341,6 +344,7 @@ class Program:
     dropped: tuple[str, ...] = ()
     info: dict[str, str] = field(default_factory=dict)
     codebook: tuple[int, ...] | None = None
+    raw_input: RawInput | None = None
 
     def __post_init__(self) -> None:
         self.verify()
@@ -358,9 +362,55 @@ class Program:
         return tuple(self.tensor(name) for name in op.inputs)
 
     def quantize_input(self, x: NDArray) -> NDArray[np.int32]:
-        """Real samples in the source model's layout as integers ``[N, H, W, C]``."""
+        """Samples in the source model's layout as integers ``[N, H, W, C]``.
+
+        They are real numbers; with a raw input arrays of an integer type hold its bytes.
+
+        Raises:
+            DataError: if ``x`` does not hold samples of the network's input.
+        """
         tensor = self.tensor(self.input)
-        return tensor.quantize(self.input_layout.to_nhwc(np.asarray(x), tensor.shape))
+        samples = self.input_layout.to_nhwc(np.asarray(x), tensor.shape)
+        if self.raw_input is None:
+            return tensor.quantize(samples)
+        return np.clip(self.raw_input.to_raw(samples), tensor.lo, tensor.hi)
+
+    def real_input(self, x: NDArray) -> NDArray:
+        """Samples in the source model's layout as its real numbers: raw bytes are converted.
+
+        Raises:
+            DataError: as :meth:`quantize_input`.
+        """
+        x = np.asarray(x)
+        if self.raw_input is None or x.dtype.kind == "f":
+            return x
+        raw = self.quantize_input(x)
+        return self.input_layout.from_nhwc(self.raw_input.to_real(raw))
+
+    def dequantize(self, name: str, q: NDArray) -> NDArray[np.float64]:
+        """Integers ``[N, H, W, C]`` of a tensor as the real numbers they stand for.
+
+        Beside the tensor's own scale this knows the offset of a raw input, which pools and
+        reshapes hand on.
+        """
+        return self.tensor(name).dequantize(q) + self._raw_offsets.get(name, 0.0)
+
+    @cached_property
+    def _raw_offsets(self) -> dict[str, NDArray[np.float64]]:
+        """By name, what is missing in the tensors that are raw bytes: the input, and its moves."""
+        if self.raw_input is None:
+            return {}
+        source = self.tensor(self.input)
+        rest = np.array(self.raw_input.offset) + np.array(self.raw_input.scale) * source.zero_point
+        found = {self.input: rest}
+        for op in self.ops:
+            if op.input in found and not isinstance(op, Conv | TopScore):
+                rest = found[op.input]
+                if isinstance(op, Reshape) and rest.size > 1:
+                    rest = np.broadcast_to(rest, self.tensor(op.input).shape)
+                    rest = rest.reshape(self.tensor(op.output).shape)
+                found[op.output] = rest
+        return found
 
     def dequantize_output(self, q: NDArray) -> NDArray[np.float64]:
         """Integers ``[N, H, W, C]`` as real numbers in the source model's layout."""
@@ -453,6 +503,17 @@ class Program:
         self._verify_output()
         if self.codebook is not None:
             self._verify_codebook(self.codebook)
+        if self.raw_input is not None:
+            self._verify_raw_input(self.raw_input)
+
+    def _verify_raw_input(self, raw: RawInput) -> None:
+        tensor = self.tensor(self.input)
+        if tensor.signed != (raw.dtype == "int8"):
+            raise ProgramError(
+                f"the raw input is {raw.dtype}, but '{tensor.name}' is "
+                f"{'signed' if tensor.signed else 'unsigned'}"
+            )
+        raw.check_channels(tensor.shape[2])
 
     def _verify_output(self) -> None:
         """The output's bytes, which reshapes share, are streamed out while the next frame runs."""
@@ -628,10 +689,10 @@ class Program:
         path = Path(path)
         header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
-        if version not in (FORMAT_VERSION, TOP_SCORE_VERSION):
+        if version not in (FORMAT_VERSION, ENDS_VERSION):
             raise ProgramError(
                 f"{path} has the format version {version!r:.20}; this Shiftwork reads "
-                f"{FORMAT_VERSION} and {TOP_SCORE_VERSION}"
+                f"{FORMAT_VERSION} and {ENDS_VERSION}"
             )
         try:
             return _decode(header, arrays)
@@ -814,7 +875,7 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     for label, layout in _layouts(program):
         arrays[f"{label}_order"] = layout.order
     header = {
-        "version": TOP_SCORE_VERSION if program.top_score else FORMAT_VERSION,
+        "version": ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION,
         "name": program.name,
         "tensors": [_encode_tensor(tensor) for tensor in program.tensors],
         "ops": ops,
@@ -826,6 +887,8 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     }
     if program.codebook is not None:
         header["codebook"] = program.codebook
+    if program.raw_input is not None:
+        header["raw_input"] = asdict(program.raw_input)
     return header, arrays
 
 
@@ -865,6 +928,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
     }
     own = {key: header[key] for key in ("name", "input", "output", "dropped", "info")}
     own |= {key: header[key] for key in ("codebook",) if key in header}
+    raw = header.get("raw_input")
     return from_json(
         Program,
         own,
@@ -875,6 +939,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
         ),
         input_layout=layouts["input"],
         output_layout=layouts["output"],
+        raw_input=None if raw is None else from_json(RawInput, raw),
     )
 
 

@@ -89,7 +89,8 @@ def compare(
 
     Args:
         programs: by the name to report them under; of the same network.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units; integers are the raw bytes
+            of a program that takes such.
         y: class numbers ``[N]``, if there are labels.
         graph: the float network; without it nothing is said about layers.
         metric: a further measure of the outputs.
@@ -98,7 +99,8 @@ def compare(
         DataError: if the samples do not fit a network, the labels the samples, or the programs
             each other or the network.
     """
-    x = check_samples(x)
+    given = check_samples(x)
+    x = _real_samples(programs, given)
     outputs, answers = _outputs(programs, x, graph)
     flat = {name: output.reshape(len(x), -1) for name, output in outputs.items()}
     if len({values.shape for values in flat.values()}) > 1:
@@ -111,7 +113,7 @@ def compare(
             "name": name,
             "accuracy": None if y is None else float(100.0 * (classes == y).mean()),
             "confusion": None if y is None else _confusion(y, classes, flat[name].shape[1]),
-            "metric": None if metric is None else float(metric(x, output, y)),
+            "metric": None if metric is None else float(metric(given, output, y)),
         }
         if graph is not None and name in programs:
             facts |= _against(graph, programs[name], x, y)
@@ -125,6 +127,17 @@ def compare(
         agreement=float(100.0 * same.mean()),
         sqnr_db=decibels(float(np.square(first).sum()), float(np.square(last - first).sum())),
     )
+
+
+def _real_samples(programs: Mapping[str, Program], x: NDArray) -> NDArray:
+    """``x`` in real numbers, if it holds the raw bytes of one of the programs."""
+    takers = {program.raw_input: program for program in programs.values() if program.raw_input}
+    if len(takers) > 1 and x.dtype.kind != "f":
+        raise DataError(
+            "the networks take raw bytes that stand for different numbers; give real numbers, a "
+            "floating-point array"
+        )
+    return next(iter(takers.values())).real_input(x) if takers else x
 
 
 def _outputs(

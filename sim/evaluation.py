@@ -111,18 +111,18 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
     Args:
         graph: the float network.
         program: its integer form.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units, or raw bytes.
         y: class numbers ``[N]``, if there are labels.
 
     Raises:
         DataError: if the samples do not fit the network, or the labels the samples.
     """
-    x = check_samples(x)
+    x = program.real_input(check_samples(x))
     labels = None if y is None else _check_labels(np.asarray(y), len(x), program)
     tally = _Tally({op.output: _Power() for op in program.ops})
     for real, integer in traced_batches(canonical(graph), program, x):
         for name in tally.powers.keys() & real.keys():
-            tally.powers[name].add(real[name], program.tensor(name).dequantize(integer[name]))
+            tally.powers[name].add(real[name], program.dequantize(name, integer[name]))
         tally.float_classes.append(_float_classes(program, real[program.scores.name]))
         tally.int8_classes.append(program.classes(integer[program.output]))
     float_classes, int8_classes = map(np.concatenate, (tally.float_classes, tally.int8_classes))

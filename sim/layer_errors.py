@@ -59,7 +59,7 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
     Args:
         graph: the float network that it was quantized from.
         program: its integer form.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units, or raw bytes.
 
     Raises:
         DataError: if the samples do not fit the network.
@@ -71,8 +71,9 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
         for op in program.ops
         if not isinstance(op, Reshape | TopScore)
     ]
-    for index, (real, integer) in enumerate(traced_batches(network, program, check_samples(x))):
-        restored = {name: program.tensor(name).dequantize(q) for name, q in integer.items()}
+    x = program.real_input(check_samples(x))
+    for index, (real, integer) in enumerate(traced_batches(network, program, x)):
+        restored = {name: program.dequantize(name, q) for name, q in integer.items()}
         for tally in tallies:
             own = tally.add(restored, integer)
             if index == 0 and own is not None:

@@ -130,6 +130,26 @@ def quality_table(record: dict[str, Any]) -> Table:
     return table
 
 
+def ends_lines(record: dict[str, Any]) -> list[str]:
+    """What is done on the chip before and after the network; nothing if that is nothing."""
+    lines = []
+    if "raw_input" in record:
+        raw = record["raw_input"]
+        scale, offset = (", ".join(f"{v:g}" for v in raw[key]) for key in ("scale", "offset"))
+        lines.append(f"input: {raw['dtype']} bytes as they are, real = byte * {scale} + {offset}")
+        if record["input_border"]:
+            lines.append(f"border: {record['input_border']}")
+    if "answer_bytes" in record:
+        lines.append(
+            f"output: class and score, {record['answer_bytes']} bytes instead of "
+            f"{record['all_scores_bytes']}"
+        )
+    if "threshold" in record:
+        least = record["threshold"]
+        lines.append(f"threshold: a score of {least['integer']}, which is {least['real']:g}")
+    return lines
+
+
 def report_tables(report: Any) -> tuple[Table, ...]:
     """Resources, blocks and timing of a routed design."""
     from shiftwork.boards.report import block_table, resource_table, timing_table
