@@ -479,10 +479,6 @@ class Program:
             raise ProgramError("tensor names must be unique")
         for tensor in self.tensors:
             _verify_tensor(tensor)
-            if tensor.widths and not (self.top_score and tensor.name == self.top_score.output):
-                raise ProgramError(
-                    f"tensor '{tensor.name}': only the output of a TopScore has widths"
-                )
         for name in (self.input, self.output):
             self._require(name, "the program")
         for label, layout in _layouts(self):
@@ -501,6 +497,11 @@ class Program:
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
         self._verify_output()
+        for tensor in self.tensors:
+            if tensor.widths and not (self.top_score and tensor.name == self.top_score.output):
+                raise ProgramError(
+                    f"tensor '{tensor.name}': only the output of a TopScore has widths"
+                )
         if self.codebook is not None:
             self._verify_codebook(self.codebook)
         if self.raw_input is not None:

@@ -165,7 +165,7 @@ class _Folding:
             return 0, None
         name = padded[0].name
         lo, hi = self.raw.range
-        zeros = -self.offset / self.scale
+        zeros = 0.0 - self.offset / self.scale
         zero_point = 0
         if not self.averaged:
             zero_point = int(np.clip(np.floor((zeros.min() + zeros.max()) / 2 + 0.5), lo, hi))
