@@ -84,14 +84,17 @@ class TopScore(wiring.Component):
             m, data ^ flip, best[:8] ^ flip, taken, score_end, start=0, name="best"
         )
         score = self._collected(m, data, taken)
+        new_best = Signal()
+        m.d.comb += new_best.eq(taken & score_end & (first | wins))
+        turned = best.rotate_right(8) if self.score_bytes > 1 else best
         with m.If(taken | (sent & in_score)):
-            m.d.sync += best.eq(best.rotate_right(8) if self.score_bytes > 1 else best)
+            m.d.sync += best.eq(Mux(new_best, score, turned))
+        with m.If(new_best):
+            m.d.sync += best_index.eq(index)
         with m.If(taken & score_end):
             m.d.sync += [first.eq(self.i.payload.last), index.eq(index + 1)]
             with m.If(self.i.payload.last):
                 m.d.sync += [index.eq(0), sending.eq(1)]
-            with m.If(first | wins):
-                m.d.sync += [best.eq(score), best_index.eq(index)]
         if self.has_threshold:
             least = self.threshold.as_unsigned()[: 8 * self.score_bytes]
             byte = least.word_select(byte_number, 8) if self.score_bytes > 1 else least
@@ -99,7 +102,7 @@ class TopScore(wiring.Component):
                 m, data ^ flip, byte ^ flip, taken, score_end, start=1, name="least"
             )
             reached = Signal(reset_less=True)
-            with m.If(taken & score_end & (first | wins)):
+            with m.If(new_best):
                 m.d.sync += reached.eq(reaches)
         answer = best_index | (~reached).replicate(len(best_index))
         part = answer if self.class_bytes == 1 else answer.word_select(place[0], 8)
