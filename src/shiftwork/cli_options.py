@@ -159,7 +159,7 @@ def array_size(
 def network_ends(
     top_score: bool,
     threshold: float | None,
-    input_bytes: str | None,
+    input_bytes: Literal["uint8", "int8"] | None,
     input_scale: str | None,
     input_offset: str | None,
 ) -> "Ends":
