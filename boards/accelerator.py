@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,7 +25,7 @@ from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import OpPlan, Schedule
-from shiftwork.quant.program import Program
+from shiftwork.quant.program import Program, no_class
 from shiftwork.quant.whole_file import whole_file
 
 MANIFEST_FORMAT = 1
@@ -219,8 +220,8 @@ class Accelerator(Core):
             "utilization": round(schedule.utilization, 6),
             "rom_bytes": schedule.rom_bytes,
             "activation_bytes": schedule.activation_bytes,
-            "input": self._tensor(self.program.input),
-            "output": self._tensor(self.program.output),
+            "input": self._tensor(self.program.input) | self._raw_input(),
+            "output": self._tensor(self.program.output) | self._answer(),
             "memory": memory_binding(schedule),
             "flash": self._flash(),
             "memory_map": dict(sorted(schedule.memory.base.items()))
@@ -269,6 +270,35 @@ class Accelerator(Core):
             "sha256": _digest(image),
             "payload_bytes": self.config.payload_bytes,
             "payload_address": self.config.payload_base,
+        }
+
+    def _raw_input(self) -> dict[str, Any]:
+        """What the bytes of a raw input stand for; nothing without one."""
+        raw = self.program.raw_input
+        return {} if raw is None else {"raw": asdict(raw)}
+
+    def _answer(self) -> dict[str, Any]:
+        """How a TopScore encodes class and score; nothing without one."""
+        top, scores = self.program.top_score, self.program.scores
+        if top is None:
+            return {}
+        limit = None
+        if top.threshold is not None:
+            limit = {"integer": top.threshold, "real": top.threshold * float(scores.scales[0])}
+        index_bytes, score_bytes = self.config.class_bytes, self.config.score_bytes
+        return {
+            "classes": scores.size,
+            "no_class": no_class(scores.size) if limit else None,
+            "threshold": limit,
+            "fields": [
+                {"name": "class", "bytes": index_bytes, "signed": False},
+                {
+                    "name": "score",
+                    "bytes": score_bytes,
+                    "signed": scores.signed,
+                    "scale": float(scores.scales[0]),
+                },
+            ],
         }
 
     def _tensor(self, name: str) -> dict[str, Any]:

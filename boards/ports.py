@@ -12,6 +12,7 @@ FLASH_PORTS = {
 }
 BYTE_IN = "a byte of the frame in NHWC order"
 BYTE_OUT = "a byte of the result, 32-bit values little endian"
+ANSWER_OUT = "a byte of the answer: the class, then its score, both little endian"
 BUSY = "output, high while a frame is computed"
 
 
@@ -24,7 +25,7 @@ def stream_ports(config: ArrayConfig) -> dict[str, str]:
         "i_payload": f"input [7:0], {BYTE_IN}",
         "i_valid": "input",
         "i_ready": "output",
-        "o_payload": f"output [7:0], {BYTE_OUT}",
+        "o_payload": f"output [7:0], {_byte_out(config)}",
         "o_valid": "output",
         "o_ready": "input",
         "busy": BUSY,
@@ -37,6 +38,10 @@ def stream_ports(config: ArrayConfig) -> dict[str, str]:
     }
 
 
+def _byte_out(config: ArrayConfig) -> str:
+    return ANSWER_OUT if config.class_bytes else BYTE_OUT
+
+
 def axi_stream_ports(config: ArrayConfig) -> dict[str, str]:
     """Of ``shiftwork_axi_stream``."""
     return {
@@ -46,7 +51,7 @@ def axi_stream_ports(config: ArrayConfig) -> dict[str, str]:
         "s_axis_tvalid": "input",
         "s_axis_tready": "output",
         "s_axis_tlast": "input, with the frame's last byte; a frame of another length is discarded",
-        "m_axis_tdata": f"output [7:0], {BYTE_OUT}",
+        "m_axis_tdata": f"output [7:0], {_byte_out(config)}",
         "m_axis_tvalid": "output",
         "m_axis_tready": "input",
         "m_axis_tlast": "output, with the result's last byte",

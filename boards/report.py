@@ -46,7 +46,8 @@ class Report:
         critical_path: the slowest path of the best seed.
         cycles: of one inference, from the first cycle of computation to the last.
         macs: multiply-accumulates of one inference.
-        io_bytes: bytes of one input and one output; each takes one cycle on its stream.
+        io_bytes: bytes of one input and one output; each takes one cycle on its stream. Scores of
+            which only the greatest is sent count as output.
         input_held_cycles: cycles of an inference before the next input can stream in; 0 with two
             input buffers.
         rom_bytes, activation_bytes: memory for the network, and for its feature maps.

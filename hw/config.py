@@ -115,6 +115,8 @@ class ArrayConfig:
             end with the segment's number.
         header_fields: the same for the descriptor of the network's streams.
         program_depth: words of the program ROM.
+        class_bytes, score_bytes: of the answer that a TopScore makes on the way out; 0 without one.
+            The header then may have a threshold.
     """
 
     shape: ArrayShape
@@ -138,6 +140,8 @@ class ArrayConfig:
     payload_base: int = 0
     identity: str = ""
     codebook: tuple[int, ...] = ()
+    class_bytes: int = 0
+    score_bytes: int = 0
 
     @property
     def activation_bytes(self) -> int:

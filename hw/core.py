@@ -18,6 +18,7 @@ from shiftwork.hw.layouts import FetchToken, FramedByte
 from shiftwork.hw.output_sender import OutputSender
 from shiftwork.hw.pooling import Pooling
 from shiftwork.hw.sequencer import Sequencer
+from shiftwork.hw.top_score import TopScore
 from shiftwork.hw.weight_check import CheckResult, WeightCheck
 from shiftwork.hw.weight_copier import WeightCopier
 
@@ -61,8 +62,9 @@ class Core(wiring.Component):
 
     Members:
         i: bytes of the input frames in NHWC order; unsigned inputs are sent as they are.
-        o: bytes of the outputs in NHWC order; accumulators as little-endian 32-bit words.
-            If framed, the bytes of both streams are ``FramedByte``.
+        o: bytes of the outputs in NHWC order; accumulators as little-endian 32-bit words; or class
+            and score, where the network ends with a TopScore. If framed, the bytes of both streams
+            are ``FramedByte``.
         busy: a frame is computed; low for at least one cycle between frames.
         flash_cs_n, flash_sck, flash_mosi, flash_miso: to the SPI flash, where the weights come from
             one; nothing else happens before they are in memory.
@@ -125,7 +127,9 @@ class Core(wiring.Component):
         config = self.array_config
         m.submodules.sequencer = sequencer = Sequencer(config=config, program=self.images.program)
         m.submodules.loader = loader = InputLoader(config=config, framed=self.framed)
-        m.submodules.sender = sender = OutputSender(config=config, framed=self.framed)
+        m.submodules.sender = sender = OutputSender(
+            config=config, framed=self.framed or config.class_bytes > 0
+        )
         m.submodules.fetch = fetch = Fetch(config=config)
         m.submodules.drain = drain = Drain(config=config, parameters=self.images.parameters)
         contents = bytes(config.payload_base) + self.preload if self.preload else b""
@@ -134,7 +138,10 @@ class Core(wiring.Component):
             self._add_frame_guard(m, loader)
         else:
             wiring.connect(m, wiring.flipped(self.i), loader.i)
-        wiring.connect(m, sender.o, wiring.flipped(self.o))
+        if config.class_bytes:
+            self._add_top_score(m, sequencer, sender)
+        else:
+            wiring.connect(m, sender.o, wiring.flipped(self.o))
         self._connect_control(m, sequencer, loader, sender, fetch, drain)
         self._connect_memory(m, sequencer, loader, sender, fetch, drain, memory)
         self._connect_array(m, sequencer, fetch, drain)
@@ -156,6 +163,22 @@ class Core(wiring.Component):
             self.frame_errors.eq(guard.errors),
             self.frames_discarded.eq(guard.discarded),
         ]
+
+    def _add_top_score(self, m: Module, sequencer: Sequencer, sender: OutputSender) -> None:
+        """Between the sender and the output stream."""
+        config, header = self.array_config, sequencer.header
+        limited = any(name == "threshold" for name, _, _ in config.header_fields)
+        m.submodules.top_score = top_score = TopScore(
+            class_bytes=config.class_bytes,
+            score_bytes=config.score_bytes,
+            threshold=limited,
+            framed=self.framed,
+        )
+        wiring.connect(m, sender.o, top_score.i)
+        wiring.connect(m, top_score.o, wiring.flipped(self.o))
+        m.d.comb += top_score.unsigned.eq(header.output_flip)
+        if limited:
+            m.d.comb += top_score.threshold.eq(header.threshold)
 
     def _connect_control(
         self,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shiftwork.quant.program import Program, Reshape
+from shiftwork.quant.program import Program, Reshape, TopScore
 
 BUFFERS = 2
 """Input and output have two buffers each, so that streams and computation overlap."""
@@ -92,10 +92,10 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def _aliases(program: Program) -> dict[str, str]:
-    """For every tensor the one whose bytes it shares."""
+    """For every tensor the one whose bytes it shares; what a TopScore makes has none of its own."""
     alias = {tensor.name: tensor.name for tensor in program.tensors}
     for op in program.ops:
-        if isinstance(op, Reshape):
+        if isinstance(op, Reshape | TopScore):
             alias[op.output] = alias[op.input]
     return alias
 

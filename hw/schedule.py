@@ -39,7 +39,7 @@ from shiftwork.hw.images import (
 from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
-from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, signed_bits
+from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, TopScore, signed_bits
 
 MAX_LAYERS = 256
 CHUNK_PAD_LIMIT = 1 << 14
@@ -413,8 +413,8 @@ class _Work:
 
 
 def _hardware_ops(program: Program) -> list[Op]:
-    """The ops that compute; a reshape is a matter of addresses."""
-    return [op for op in program.ops if not isinstance(op, Reshape)]
+    """The ops that compute: a reshape is a matter of addresses, a TopScore of the output stream."""
+    return [op for op in program.ops if not isinstance(op, Reshape | TopScore)]
 
 
 def _check_count(works: list[_Work], ops: int) -> None:
@@ -828,9 +828,9 @@ def _segment_layout(fields: Fields) -> tuple[Fields, Fields]:
 
 
 def _header(program: Program, memory: MemoryMap, layers: int) -> dict[str, int]:
-    source, target = program.tensor(program.input), program.tensor(program.output)
+    source, target, top = program.tensor(program.input), program.scores, program.top_score
     raw = target.bits == 32
-    return {
+    fields = {
         "input_first": memory.base[source.name],
         "input_pitch": memory.input_second - memory.base[source.name],
         "input_last": source.bytes - 1,
@@ -843,6 +843,7 @@ def _header(program: Program, memory: MemoryMap, layers: int) -> dict[str, int]:
         "output_plane_step": target.size if raw else 0,
         "layers_last": layers - 1,
     }
+    return fields if top is None or top.threshold is None else fields | {"threshold": top.threshold}
 
 
 def _config(
@@ -866,8 +867,12 @@ def _config(
         ranges.append((-128 << shift_base, 127 << shift_base))
     header = _header(program, memory, len(works))
     header_fields = tuple(
-        (name, max(1, value.bit_length()), False) for name, value in header.items()
+        (name, signed_bits(value, value), True)
+        if name == "threshold"
+        else (name, max(1, value.bit_length()), False)
+        for name, value in header.items()
     )
+    answer = program.tensor(program.output).widths or (0, 0)
     most = max(len(work.walks) for work in works)
     fields, segment_fields = _segment_layout(_fields(descriptors))
     reach = [_reach(walk) for work in works for walk in work.walks]
@@ -893,6 +898,8 @@ def _config(
         header_fields=header_fields,
         program_depth=program_words,
         codebook=() if shape.column_bytes else program.codebook or (),
+        class_bytes=answer[0],
+        score_bytes=answer[1],
     )
 
 

@@ -102,7 +102,7 @@ def _replaced(graph: Graph, old: Iterable[Node], new: Iterable[Node], **changes:
 
 def _without(graph: Graph, node: Node) -> Graph:
     """Without ``node``; its readers read its input."""
-    nodes = [_reading(other, node.output, node.input) for other in graph.nodes if other is not node]
+    nodes = [reading(other, node.output, node.input) for other in graph.nodes if other is not node]
     output = node.input if graph.output == node.output else graph.output
     grids = graph.grids
     if node.input not in grids:
@@ -110,7 +110,7 @@ def _without(graph: Graph, node: Node) -> Graph:
     return _rebuilt(graph, nodes, output=output, grids=grids)
 
 
-def _reading(node: Node, old: str, new: str) -> Node:
+def reading(node: Node, old: str, new: str) -> Node:
     """``node`` with the value ``new`` wherever it reads ``old``."""
     if node.input == old:
         node = replace(node, input=new)
@@ -198,7 +198,7 @@ def _fold_into_next(graph: Graph, node: Node) -> Graph | None:
     shape = graph.shapes[node.output]
     if len(convs) < len(readers) or not all(_takes(conv, node, shape) for conv in convs):
         return None
-    folded = {id(conv): _with_affine_input(conv, node) for conv in convs}
+    folded = {id(conv): with_affine_input(conv, node) for conv in convs}
     nodes = [folded.get(id(other), other) for other in graph.nodes if other is not node]
     return _rebuilt(graph, nodes)
 
@@ -210,7 +210,8 @@ def _takes(conv: Conv, affine: Affine, shape: Shape) -> bool:
     return _per_channel(affine) or (conv.kernel == shape[:2] and conv.dilation == (1, 1))
 
 
-def _with_affine_input(conv: Conv, affine: Affine) -> Conv:
+def with_affine_input(conv: Conv, affine: Affine) -> Conv:
+    """``conv`` for what ``affine`` reads; a border of zeros stays one."""
     weights = conv.weights.astype(np.float64)
     bias = conv.bias + (weights * _per_weight(conv, affine.offset)).sum(axis=(1, 2, 3))
     return replace(

@@ -25,17 +25,21 @@ from shiftwork.quant.codebook import (
 )
 from shiftwork.quant.codebook import verify_weights as verify_coded
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
+from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.records import from_json
 from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
 from shiftwork.quant.whole_file import whole_file
 
 FORMAT_VERSION = 2
+ENDS_VERSION = 3
+"""Of files with a :class:`TopScore` or raw input, which readers of version 2 have to refuse."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
+MAX_CLASSES = (1 << 16) - 1
 
 
 def signed_bits(lo: int, hi: int) -> int:
@@ -62,6 +66,9 @@ class Tensor:
         zero_point: nonzero only for the network's input.
         channel_exponents: one exponent a channel, for 32-bit accumulators.
         channel_gains: a real factor a channel, beside ``gain``: what equalization divided by.
+        widths: bytes that each channel takes on the output stream, for what a :class:`TopScore`
+            writes: class and score; all channels but the last are unsigned, ``signed`` is the
+            score's.
     """
 
     name: str
@@ -75,6 +82,7 @@ class Tensor:
     zero_point: int = 0
     channel_exponents: tuple[int, ...] | None = None
     channel_gains: tuple[float, ...] | None = None
+    widths: tuple[int, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -83,8 +91,8 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        """Bytes in memory."""
-        return self.size * self.bits // 8
+        """Bytes in memory, or on the output stream where ``widths`` are given."""
+        return sum(self.widths) if self.widths else self.size * self.bits // 8
 
     @property
     def stored_offset(self) -> int:
@@ -269,15 +277,41 @@ class Reshape(Op):
     """Another shape for the same bytes; moves no data."""
 
 
-OPS: dict[str, type[Op]] = {cls.__name__: cls for cls in (Conv, MaxPool, AveragePool, Reshape)}
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TopScore(Op):
+    """The class with the greatest score, and that score: ``(argmax, max)`` of a vector.
+
+    Of equal scores the one with the lowest index wins. With a ``threshold`` a greatest score below
+    it gives no class: all bits of the index are ones, 255 or 65535.
+
+    Attributes:
+        threshold: the least score, as the input's integers, that makes a class; None for any.
+    """
+
+    threshold: int | None = None
+
+
+OPS: dict[str, type[Op]] = {
+    cls.__name__: cls for cls in (Conv, MaxPool, AveragePool, Reshape, TopScore)
+}
 TERMS: dict[str, type[Product] | type[Residual]] = {"Product": Product, "Residual": Residual}
 
 
+def class_bytes(classes: int) -> int:
+    """Bytes of a class index: 1 or 2, so that all ones are left for no class."""
+    return 1 if classes < 256 else 2
+
+
+def no_class(classes: int) -> int:
+    """The index that stands for no class: all ones."""
+    return (1 << 8 * class_bytes(classes)) - 1
+
+
 def output_aliases(ops: Sequence[Op], output: str) -> frozenset[str]:
-    """``output`` and the tensors that reshapes make it of: the same bytes."""
+    """``output``, and what reshapes or a TopScore make it of: bytes of the output buffers."""
     shared = {output}
     for op in reversed(ops):
-        if isinstance(op, Reshape) and op.output in shared:
+        if isinstance(op, Reshape | TopScore) and op.output in shared:
             shared.add(op.input)
     return frozenset(shared)
 
@@ -296,6 +330,8 @@ class Program:
         info: free text facts, such as how it was quantized.
         codebook: in ascending order all values that weights take, if they are few enough to store
             an index in place of each; None if they may be any.
+        raw_input: what the input's bytes stand for, if they are those of a sensor; None if the
+            input tensor's own scale says it.
     """
 
     name: str
@@ -308,6 +344,7 @@ class Program:
     dropped: tuple[str, ...] = ()
     info: dict[str, str] = field(default_factory=dict)
     codebook: tuple[int, ...] | None = None
+    raw_input: RawInput | None = None
 
     def __post_init__(self) -> None:
         self.verify()
@@ -325,13 +362,87 @@ class Program:
         return tuple(self.tensor(name) for name in op.inputs)
 
     def quantize_input(self, x: NDArray) -> NDArray[np.int32]:
-        """Real samples in the source model's layout as integers ``[N, H, W, C]``."""
+        """Samples in the source model's layout as integers ``[N, H, W, C]``.
+
+        They are real numbers; with a raw input arrays of an integer type hold its bytes.
+
+        Raises:
+            DataError: if ``x`` does not hold samples of the network's input.
+        """
         tensor = self.tensor(self.input)
-        return tensor.quantize(self.input_layout.to_nhwc(np.asarray(x), tensor.shape))
+        samples = self.input_layout.to_nhwc(np.asarray(x), tensor.shape)
+        if self.raw_input is None:
+            return tensor.quantize(samples)
+        return np.clip(self.raw_input.to_raw(samples), tensor.lo, tensor.hi)
+
+    def real_input(self, x: NDArray) -> NDArray:
+        """Samples in the source model's layout as its real numbers: raw bytes are converted.
+
+        Raises:
+            DataError: as :meth:`quantize_input`.
+        """
+        x = np.asarray(x)
+        if self.raw_input is None or x.dtype.kind == "f":
+            return x
+        raw = self.quantize_input(x)
+        return self.input_layout.from_nhwc(self.raw_input.to_real(raw))
+
+    def dequantize(self, name: str, q: NDArray) -> NDArray[np.float64]:
+        """Integers ``[N, H, W, C]`` of a tensor as the real numbers they stand for.
+
+        Beside the tensor's own scale this knows the offset of a raw input, which pools and
+        reshapes hand on.
+        """
+        return self.tensor(name).dequantize(q) + self._raw_offsets.get(name, 0.0)
+
+    @cached_property
+    def _raw_offsets(self) -> dict[str, NDArray[np.float64]]:
+        """By name, what is missing in the tensors that are raw bytes: the input, and its moves."""
+        if self.raw_input is None:
+            return {}
+        source = self.tensor(self.input)
+        rest = np.array(self.raw_input.offset) + np.array(self.raw_input.scale) * source.zero_point
+        found = {self.input: rest}
+        for op in self.ops:
+            if op.input in found and not isinstance(op, Conv | TopScore):
+                rest = found[op.input]
+                if isinstance(op, Reshape) and rest.size > 1:
+                    rest = np.broadcast_to(rest, self.tensor(op.input).shape)
+                    rest = rest.reshape(self.tensor(op.output).shape)
+                found[op.output] = rest
+        return found
 
     def dequantize_output(self, q: NDArray) -> NDArray[np.float64]:
         """Integers ``[N, H, W, C]`` as real numbers in the source model's layout."""
         return self.output_layout.from_nhwc(self.tensor(self.output).dequantize(q))
+
+    @property
+    def top_score(self) -> TopScore | None:
+        """The last op, if it makes a class of the scores."""
+        last = self.ops[-1] if self.ops else None
+        return last if isinstance(last, TopScore) else None
+
+    @property
+    def scores(self) -> Tensor:
+        """What the layers end with: the input of a TopScore, or the output."""
+        top = self.top_score
+        return self.tensor(top.input if top else self.output)
+
+    def classes(self, q: NDArray) -> NDArray[np.int64]:
+        """The class of each sample, int64 ``[N]``, for output integers ``q[N, H, W, C]``.
+
+        It is the index of the greatest real number in the source model's layout, or what a
+        TopScore says; -1 for no class.
+        """
+        if self.top_score is None:
+            return self.dequantize_output(q).reshape(len(q), -1).argmax(axis=1).astype(np.int64)
+        found = q.reshape(len(q), -1)[:, 0].astype(np.int64)
+        return np.where(found == no_class(self.scores.size), -1, found)
+
+    def dequantize_scores(self, q: NDArray) -> NDArray[np.float64]:
+        """Integers ``[N, H, W, C]`` of :attr:`scores` as real numbers in the source's layout."""
+        real = self.scores.dequantize(q)
+        return real.reshape(len(q), -1) if self.top_score else self.output_layout.from_nhwc(real)
 
     @property
     def macs(self) -> int:
@@ -373,6 +484,7 @@ class Program:
         for label, layout in _layouts(self):
             _verify_layout(label, layout, self.tensor(getattr(self, label)))
         written = {self.input}
+        layers = len(self.ops) - (self.top_score is not None)
         for index, op in enumerate(self.ops):
             for name in (*op.inputs, op.output):
                 self._require(name, f"op '{op.name}'")
@@ -380,13 +492,29 @@ class Program:
                 self._verify_source(op, name, written)
             if op.output in written:
                 raise ProgramError(f"op '{op.name}' writes '{op.output}' a second time")
-            self._verify_op(op, last=index == len(self.ops) - 1)
+            self._verify_op(op, last=index == layers - 1)
             written.add(op.output)
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
         self._verify_output()
+        for tensor in self.tensors:
+            if tensor.widths and not (self.top_score and tensor.name == self.top_score.output):
+                raise ProgramError(
+                    f"tensor '{tensor.name}': only the output of a TopScore has widths"
+                )
         if self.codebook is not None:
             self._verify_codebook(self.codebook)
+        if self.raw_input is not None:
+            self._verify_raw_input(self.raw_input)
+
+    def _verify_raw_input(self, raw: RawInput) -> None:
+        tensor = self.tensor(self.input)
+        if tensor.signed != (raw.dtype == "int8"):
+            raise ProgramError(
+                f"the raw input is {raw.dtype}, but '{tensor.name}' is "
+                f"{'signed' if tensor.signed else 'unsigned'}"
+            )
+        raw.check_channels(tensor.shape[2])
 
     def _verify_output(self) -> None:
         """The output's bytes, which reshapes share, are streamed out while the next frame runs."""
@@ -424,7 +552,7 @@ class Program:
     def _verify_source(self, op: Op, name: str, written: set[str]) -> None:
         if name not in written:
             raise ProgramError(f"op '{op.name}' reads '{name}' before it is written")
-        if self.tensor(name).bits != 8:
+        if self.tensor(name).bits != 8 and op is not self.top_score:
             raise ProgramError(f"op '{op.name}' reads '{name}', which holds accumulators")
         if name == self.output:
             raise ProgramError(f"op '{op.name}' reads the program's output '{name}'")
@@ -451,8 +579,36 @@ class Program:
                     target.hi,
                 ):
                     raise ProgramError(f"op '{op.name}' must keep size and range of its input")
+            case TopScore():
+                self._verify_top_score(op, source, target)
             case _:
                 raise ProgramError(f"op '{op.name}' is of the unknown kind {type(op).__name__}")
+
+    def _verify_top_score(self, op: TopScore, source: Tensor, target: Tensor) -> None:
+        if op is not self.top_score or op.output != self.output:
+            raise ProgramError(f"op '{op.name}' must be the last one and write the output")
+        if source.shape[:2] != (1, 1) or source.size > MAX_CLASSES or source.widths:
+            raise ProgramError(
+                f"op '{op.name}' needs a vector of at most {MAX_CLASSES} scores, not "
+                f"'{source.name}' of shape {source.shape}"
+            )
+        widths = (class_bytes(source.size), source.bits // 8)
+        if (target.shape, target.bits, target.widths) != ((1, 1, 2), 32, widths):
+            raise ProgramError(
+                f"op '{op.name}' writes class and score, (1, 1, 2) of 32 bits in {widths} bytes, "
+                f"not {target.shape} of {target.bits} bits in {target.widths}"
+            )
+        least, greatest = min(source.lo, 0), max(source.hi, no_class(source.size))
+        if target.signed != source.signed or (target.lo, target.hi) != (least, greatest):
+            raise ProgramError(
+                f"op '{op.name}': '{target.name}' must have the range {least}..{greatest} and the "
+                f"sign of '{source.name}', not {target.lo}..{target.hi}"
+            )
+        if op.threshold is not None and not source.lo <= op.threshold <= source.hi:
+            raise ProgramError(
+                f"op '{op.name}': the threshold must be in {source.lo}..{source.hi}, the range of "
+                f"'{source.name}', not {op.threshold}"
+            )
 
     def _verify_conv(self, op: Conv, source: Tensor, target: Tensor, *, last: bool) -> None:
         _verify_weights(op.name, op.weights, source, op.groups)
@@ -482,7 +638,8 @@ class Program:
             )
         if op.accumulators != (target.bits == 32) or (op.accumulators and not last):
             raise ProgramError(
-                f"op '{op.name}': only the last op may return its accumulators, in a 32-bit tensor"
+                f"op '{op.name}': only the last op may return its accumulators, in a 32-bit tensor "
+                "(a TopScore may follow)"
             )
         if not op.accumulators:
             _verify_bounds(op.name, op.lo, op.hi, target)
@@ -533,10 +690,10 @@ class Program:
         path = Path(path)
         header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in (FORMAT_VERSION, ENDS_VERSION):
             raise ProgramError(
                 f"{path} has the format version {version!r:.20}; this Shiftwork reads "
-                f"{FORMAT_VERSION}"
+                f"{FORMAT_VERSION} and {ENDS_VERSION}"
             )
         try:
             return _decode(header, arrays)
@@ -719,9 +876,9 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     for label, layout in _layouts(program):
         arrays[f"{label}_order"] = layout.order
     header = {
-        "version": FORMAT_VERSION,
+        "version": ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION,
         "name": program.name,
-        "tensors": [asdict(tensor) for tensor in program.tensors],
+        "tensors": [_encode_tensor(tensor) for tensor in program.tensors],
         "ops": ops,
         "input": program.input,
         "output": program.output,
@@ -731,7 +888,17 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     }
     if program.codebook is not None:
         header["codebook"] = program.codebook
+    if program.raw_input is not None:
+        header["raw_input"] = asdict(program.raw_input)
     return header, arrays
+
+
+def _encode_tensor(tensor: Tensor) -> dict[str, Any]:
+    """The fields of a tensor; ``widths`` only where there are any, as files had none at first."""
+    record = asdict(tensor)
+    if tensor.widths is None:
+        del record["widths"]
+    return record
 
 
 def _encode_record(item: Op | Term, prefix: str, arrays: dict[str, NDArray]) -> dict[str, Any]:
@@ -762,6 +929,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
     }
     own = {key: header[key] for key in ("name", "input", "output", "dropped", "info")}
     own |= {key: header[key] for key in ("codebook",) if key in header}
+    raw = header.get("raw_input")
     return from_json(
         Program,
         own,
@@ -772,6 +940,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
         ),
         input_layout=layouts["input"],
         output_layout=layouts["output"],
+        raw_input=None if raw is None else from_json(RawInput, raw),
     )
 
 
@@ -789,4 +958,10 @@ def _decode_record(
             _decode_record(term, f"{prefix}term{number}_", arrays, TERMS)
             for number, term in enumerate(record["terms"])
         )
-    return from_json(kinds[record["kind"]], values, **own)
+    kind = record["kind"]
+    if isinstance(kind, str) and kind not in kinds:
+        raise ProgramError(
+            f"it has an op of the kind {kind!r:.40}, which this Shiftwork does not know; it knows "
+            f"{', '.join(kinds)}"
+        )
+    return from_json(kinds[kind], values, **own)

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.errors import ModelError
+from shiftwork.errors import DataError, ModelError
 from shiftwork.quant import graph
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
@@ -23,8 +23,10 @@ from shiftwork.quant.input_grid import input_tensor, tensor_of_grid
 from shiftwork.quant.layers import State, States, bounded, quantize_average, quantize_move
 from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Op, Program, Tensor
+from shiftwork.quant.program import Conv, Op, Program, Reshape, Tensor
 from shiftwork.quant.range_fill import range_fill
+from shiftwork.quant.raw_folding import fold
+from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.scaling import Factors, rescaled
 from shiftwork.quant.shared_weights import shared_codebook
 
@@ -39,6 +41,7 @@ def quantize(
     calibration: NDArray,
     options: QuantizerOptions | None = None,
     *,
+    raw_input: RawInput | None = None,
     progress: Progress | None = None,
 ) -> Program:
     """Quantizes ``source`` to shift-only int8.
@@ -46,8 +49,9 @@ def quantize(
     Args:
         source: the float network.
         calibration: samples ``[N, ...]`` in the source model's layout and units. Of more than
-            1,000, that many are used, evenly spaced.
+            1,000, that many are used, evenly spaced. With ``raw_input`` integer arrays hold bytes.
         options: see :class:`QuantizerOptions`.
+        raw_input: the network shall take these bytes; what they stand for goes into its weights.
         progress: called with a line of text before each layer.
 
     Raises:
@@ -55,6 +59,8 @@ def quantize(
         DataError: if the calibration samples do not fit the network.
     """
     options = options or QuantizerOptions()
+    if raw_input is not None:
+        return _quantize_raw(source, calibration, options, raw_input, progress)
     network = canonical(source)
     if not layers(network):
         raise ModelError(f"the network '{source.name}' has no layer to compute")
@@ -81,6 +87,51 @@ def quantize(
         info=_info(options),
         codebook=levels.codebook,
     )
+
+
+def _quantize_raw(
+    source: Graph,
+    calibration: NDArray,
+    options: QuantizerOptions,
+    raw_input: RawInput,
+    progress: Progress | None,
+) -> Program:
+    """A program whose input is the raw byte, with scale and offset in the first layers."""
+    if options.input_scale is not None:
+        raise DataError("option input_scale and a raw input exclude each other; give one of them")
+    folded = fold(source, raw_input)
+    if progress is not None and folded.border:
+        progress(folded.border)
+    samples = check_samples(calibration, name="calibration data")
+    layout, shape = source.input_layout, source.shapes[source.input]
+    raw = raw_input.to_raw(layout.to_nhwc(samples, shape, "calibration data"))
+    centred = layout.from_nhwc((raw - folded.zero_point).astype(np.float32))
+    program = quantize(folded.graph, centred, options, progress=progress)
+    info = program.info | ({"input_border": folded.border} if folded.border else {})
+    tensors = _with_raw_gains(program, raw_input)
+    return replace(program, tensors=tensors, raw_input=raw_input, info=info)
+
+
+def _with_raw_gains(program: Program, raw_input: RawInput) -> tuple[Tensor, ...]:
+    """The tensors; those that hold raw bytes, or what pools make of them, know their scale."""
+    scales = {program.input: np.array(raw_input.scale)}
+    for op in program.ops:
+        if op.input in scales and not isinstance(op, Conv):
+            scale = scales[op.input]
+            if isinstance(op, Reshape) and scale.size > 1:
+                scale = np.broadcast_to(scale, program.tensor(op.input).shape).reshape(-1)
+            scales[op.output] = scale
+    return tuple(
+        _scaled_by(tensor, scales[tensor.name]) if tensor.name in scales else tensor
+        for tensor in program.tensors
+    )
+
+
+def _scaled_by(tensor: Tensor, scale: NDArray[np.float64]) -> Tensor:
+    if scale.size == 1:
+        return replace(tensor, gain=tensor.gain * float(scale[0]))
+    own = np.asarray(tensor.channel_gains or (1.0,))
+    return replace(tensor, channel_gains=tuple((own * scale).tolist()))
 
 
 def _info(options: QuantizerOptions) -> dict[str, str]:

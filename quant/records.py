@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -31,6 +31,8 @@ def from_json(kind: type[Kind], values: Mapping[str, Any], **fields: Any) -> Kin
 
 def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in arguments
     if origin is UnionType:
         return any(_fits(value, option) for option in arguments)
     if origin is tuple:

@@ -21,6 +21,7 @@ from shiftwork.quant.program import (
     Residual,
     Tensor,
     Term,
+    TopScore,
 )
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.program_builder import byte_range
@@ -94,6 +95,8 @@ def _op(program: Program, op: Op) -> list[str]:
             return [_call("builder.average_pool", op.kernel, op.stride, **settings, name=op.name)]
         case Reshape():
             return [_call("builder.reshape", tuple(target.shape), name=op.name)]
+        case TopScore():
+            return [_call("builder.top_score", op.threshold, name=op.name)]
         case _:
             raise TypeError(f"no code for {type(op).__name__}")
 

@@ -40,7 +40,8 @@ class Result:
     Attributes:
         name: of the program, as given; ``float`` for the float network.
         accuracy: percent of the samples whose greatest output is the label; None without labels.
-        confusion: ``[label][answer]``, numbers of samples; None without labels.
+        confusion: ``[label][answer]``, numbers of samples, those without a class left out; None
+            without labels.
         metric: what the user's own metric says; None without one.
         agreement: percent of the samples with the same greatest output as the float network.
         sqnr_db: SQNR of the output against the float network's; None without noise.
@@ -88,7 +89,8 @@ def compare(
 
     Args:
         programs: by the name to report them under; of the same network.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units; integers are the raw bytes
+            of a program that takes such.
         y: class numbers ``[N]``, if there are labels.
         graph: the float network; without it nothing is said about layers.
         metric: a further measure of the outputs.
@@ -97,26 +99,28 @@ def compare(
         DataError: if the samples do not fit a network, the labels the samples, or the programs
             each other or the network.
     """
-    x = check_samples(x)
-    outputs = _outputs(programs, x, graph)
+    given = check_samples(x)
+    x = _real_samples(programs, given)
+    outputs, answers = _outputs(programs, x, graph)
     flat = {name: output.reshape(len(x), -1) for name, output in outputs.items()}
     if len({values.shape for values in flat.values()}) > 1:
         sizes = ", ".join(f"{values.shape[1]} of {name}" for name, values in flat.items())
         raise DataError(f"the networks must have the same number of outputs, not {sizes}")
     results = []
     for name, output in outputs.items():
-        classes = flat[name].argmax(axis=1)
+        classes = answers[name]
         facts: dict[str, Any] = {
             "name": name,
             "accuracy": None if y is None else float(100.0 * (classes == y).mean()),
             "confusion": None if y is None else _confusion(y, classes, flat[name].shape[1]),
-            "metric": None if metric is None else float(metric(x, output, y)),
+            "metric": None if metric is None else float(metric(given, output, y)),
         }
         if graph is not None and name in programs:
             facts |= _against(graph, programs[name], x, y)
         results.append(Result(**facts))
     first, *_, last = flat.values()
-    same = first.argmax(axis=1) == last.argmax(axis=1)
+    first_classes, *_, last_classes = answers.values()
+    same = first_classes == last_classes
     return Comparison(
         samples=len(x),
         results=tuple(results),
@@ -125,27 +129,44 @@ def compare(
     )
 
 
+def _real_samples(programs: Mapping[str, Program], x: NDArray) -> NDArray:
+    """``x`` in real numbers, if it holds the raw bytes of one of the programs."""
+    takers = {program.raw_input: program for program in programs.values() if program.raw_input}
+    if len(takers) > 1 and x.dtype.kind != "f":
+        raise DataError(
+            "the networks take raw bytes that stand for different numbers; give real numbers, a "
+            "floating-point array"
+        )
+    return next(iter(takers.values())).real_input(x) if takers else x
+
+
 def _outputs(
     programs: Mapping[str, Program], x: NDArray, graph: Graph | None
-) -> dict[str, NDArray[np.float64]]:
-    """The outputs in the source model's layout, by name; the float network's first."""
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.int64]]]:
+    """The outputs in the source model's layout, and the classes, by name; the float network first.
+
+    Of a program with a TopScore the scores that it reads count as the output.
+    """
     outputs = dict[str, NDArray[np.float64]]()
+    answers = dict[str, NDArray[np.int64]]()
     if graph is not None:
         network = canonical(graph)
         _check_source(programs, network)
         real = network.input_layout.to_nhwc(x, network.shapes[network.input])
         values = network.output_layout.from_nhwc(float_executor.run(network, real))
         outputs["float"] = values.astype(np.float64)
+        answers["float"] = values.reshape(len(x), -1).argmax(axis=1).astype(np.int64)
     for name, program in programs.items():
-        integers = golden.run(program, program.quantize_input(x))
-        outputs[name] = program.dequantize_output(integers)
-    return outputs
+        integers = golden.trace(program, program.quantize_input(x))
+        answers[name] = program.classes(integers[program.output])
+        outputs[name] = program.dequantize_scores(integers[program.scores.name])
+    return outputs, answers
 
 
 def _check_source(programs: Mapping[str, Program], network: Graph) -> None:
     """Refuses a program that is not of the network: its layers would be compared with others."""
     for name, program in programs.items():
-        for tensor in (program.tensor(program.input), program.tensor(program.output)):
+        for tensor in (program.tensor(program.input), program.scores):
             if network.shapes.get(tensor.name) != tensor.shape:
                 raise DataError(
                     f"{name} is no program of '{network.name}', which has no value "
@@ -160,7 +181,9 @@ def _confusion(y: NDArray, classes: NDArray, count: int) -> Confusion:
             f"y must hold one class number 0..{count - 1} for each of the {len(classes)} samples, "
             f"not {len(y)} of {y.min()}..{y.max()}"
         )
-    matrix = np.bincount(y.astype(np.int64) * count + classes, minlength=count * count)
+    answered = classes >= 0
+    places = y.astype(np.int64)[answered] * count + classes[answered]
+    matrix = np.bincount(places, minlength=count * count)
     return tuple(map(tuple, matrix.reshape(count, count).tolist()))
 
 

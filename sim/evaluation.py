@@ -11,7 +11,15 @@ from shiftwork.quant import float_executor
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape, signed_bits
+from shiftwork.quant.program import (
+    AveragePool,
+    Conv,
+    Op,
+    Program,
+    Reshape,
+    TopScore,
+    signed_bits,
+)
 from shiftwork.sim import golden
 
 BATCH = 64
@@ -49,8 +57,11 @@ class Evaluation:
         accuracy_float, accuracy_int8: percent of the samples whose greatest output is the label;
             None without labels.
         agreement: percent of the samples whose greatest output is the same in both.
-        sqnr_db: signal to quantization noise ratio of the output. None if there is no noise.
-        layers: one entry an op, reshapes left out.
+        sqnr_db: signal to quantization noise ratio of the output, or of the scores that a TopScore
+            reads. None if there is no noise.
+        layers: one entry an op, reshapes and a TopScore left out.
+        unclassified: percent of the samples whose greatest score is below the program's threshold:
+            they have no class, which is neither right nor the same; None without one.
     """
 
     samples: int
@@ -59,6 +70,7 @@ class Evaluation:
     agreement: float
     sqnr_db: float | None
     layers: tuple[LayerEvaluation, ...]
+    unclassified: float | None = None
 
 
 @dataclass(eq=False)
@@ -99,37 +111,42 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
     Args:
         graph: the float network.
         program: its integer form.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units, or raw bytes.
         y: class numbers ``[N]``, if there are labels.
 
     Raises:
         DataError: if the samples do not fit the network, or the labels the samples.
     """
-    x = check_samples(x)
+    x = program.real_input(check_samples(x))
     labels = None if y is None else _check_labels(np.asarray(y), len(x), program)
     tally = _Tally({op.output: _Power() for op in program.ops})
     for real, integer in traced_batches(canonical(graph), program, x):
         for name in tally.powers.keys() & real.keys():
-            tally.powers[name].add(real[name], program.tensor(name).dequantize(integer[name]))
-        output = program.output
-        tally.float_classes.append(program.output_layout.from_nhwc(real[output]))
-        tally.int8_classes.append(program.dequantize_output(integer[output]))
-    float_classes, int8_classes = (
-        np.concatenate(parts).reshape(len(x), -1).argmax(axis=1)
-        for parts in (tally.float_classes, tally.int8_classes)
-    )
+            tally.powers[name].add(real[name], program.dequantize(name, integer[name]))
+        tally.float_classes.append(_float_classes(program, real[program.scores.name]))
+        tally.int8_classes.append(program.classes(integer[program.output]))
+    float_classes, int8_classes = map(np.concatenate, (tally.float_classes, tally.int8_classes))
+    limited = program.top_score is not None and program.top_score.threshold is not None
     return Evaluation(
         samples=len(x),
         accuracy_float=_percent_equal(float_classes, labels),
         accuracy_int8=_percent_equal(int8_classes, labels),
         agreement=float(100.0 * (float_classes == int8_classes).mean()),
-        sqnr_db=tally.powers[program.output].ratio_db,
+        sqnr_db=tally.powers[program.scores.name].ratio_db,
         layers=tuple(
             _layer(program, op, tally.powers[op.output])
             for op in program.ops
-            if not isinstance(op, Reshape)
+            if not isinstance(op, Reshape | TopScore)
         ),
+        unclassified=_percent_equal(int8_classes, np.array(-1)) if limited else None,
     )
+
+
+def _float_classes(program: Program, scores: NDArray) -> NDArray[np.int64]:
+    """The index of each sample's greatest score in the source model's layout."""
+    if program.top_score is None:
+        scores = program.output_layout.from_nhwc(scores)
+    return scores.reshape(len(scores), -1).argmax(axis=1).astype(np.int64)
 
 
 def traced_batches(
@@ -146,7 +163,7 @@ def traced_batches(
 
 
 def _check_labels(y: NDArray, count: int, program: Program) -> NDArray:
-    classes = program.tensor(program.output).size
+    classes = program.scores.size
     if y.shape != (count,):
         raise DataError(f"y must hold one label for each of the {count} samples, not {y.shape}")
     if y.min() < 0 or y.max() >= classes:

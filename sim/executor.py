@@ -17,6 +17,7 @@ from shiftwork.sim.layer_image import (
     PlannedLayer,
     layer_images,
     stream_bytes,
+    stream_element,
     stream_values,
     written_tensors,
 )
@@ -368,7 +369,7 @@ def _first_output_mismatch(
     places = np.argwhere(sent != expected)
     if len(places):
         frame, byte = (int(n) for n in places[0])
-        element = byte * 8 // tensor.bits
+        element = stream_element(tensor, byte)
         h, w, c = (int(n) for n in np.unravel_index(element, tensor.shape))
         values = [
             int(

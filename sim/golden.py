@@ -24,6 +24,8 @@ from shiftwork.quant.program import (
     Program,
     Reshape,
     Tensor,
+    TopScore,
+    no_class,
 )
 
 IntArray = NDArray[np.int32]
@@ -155,6 +157,16 @@ def reshape(target: Tensor, x: NDArray) -> IntArray:
     return x.reshape(len(x), *target.shape).astype(np.int32)
 
 
+def top_score(op: TopScore, x: NDArray) -> IntArray:
+    """Index and value of the greatest score, ``[N, 1, 1, 2]``; the first of equal ones."""
+    scores = x.reshape(len(x), -1)
+    best = scores.argmax(axis=1)
+    greatest = scores[np.arange(len(x)), best]
+    if op.threshold is not None:
+        best = np.where(greatest >= op.threshold, best, no_class(scores.shape[1]))
+    return np.stack([best, greatest], axis=1).reshape(-1, 1, 1, 2).astype(np.int32)
+
+
 def apply(program: Program, op: Op, x: NDArray, *others: NDArray) -> IntArray:
     """The output of one op of ``program`` for its inputs ``[N, H, W, C]``."""
     match op:
@@ -166,6 +178,8 @@ def apply(program: Program, op: Op, x: NDArray, *others: NDArray) -> IntArray:
             return average_pool(op, x)
         case Reshape():
             return reshape(program.tensor(op.output), x)
+        case TopScore():
+            return top_score(op, x)
         case _:
             raise TypeError(f"no golden function for {type(op).__name__}")
 

@@ -16,7 +16,7 @@ from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.fusion import Layer, layers
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape
+from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape, TopScore
 from shiftwork.sim import golden
 from shiftwork.sim.evaluation import decibels, traced_batches
 
@@ -54,12 +54,12 @@ class LayerError:
 
 
 def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError, ...]:
-    """The error that each op of ``program`` makes, reshapes left out.
+    """The error that each op of ``program`` makes, reshapes and a TopScore left out.
 
     Args:
         graph: the float network that it was quantized from.
         program: its integer form.
-        x: samples ``[N, ...]`` in the source model's layout and units.
+        x: samples ``[N, ...]`` in the source model's layout and units, or raw bytes.
 
     Raises:
         DataError: if the samples do not fit the network.
@@ -69,10 +69,11 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
     tallies = [
         _Tally(program, op, plan.get(op.output))
         for op in program.ops
-        if not isinstance(op, Reshape)
+        if not isinstance(op, Reshape | TopScore)
     ]
-    for index, (real, integer) in enumerate(traced_batches(network, program, check_samples(x))):
-        restored = {name: program.tensor(name).dequantize(q) for name, q in integer.items()}
+    x = program.real_input(check_samples(x))
+    for index, (real, integer) in enumerate(traced_batches(network, program, x)):
+        restored = {name: program.dequantize(name, q) for name, q in integer.items()}
         for tally in tallies:
             own = tally.add(restored, integer)
             if index == 0 and own is not None:

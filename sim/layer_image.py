@@ -121,9 +121,14 @@ def stored_bytes(tensor: Tensor, values: NDArray) -> NDArray[np.uint8]:
 def stream_bytes(tensor: Tensor, values: NDArray) -> NDArray[np.uint8]:
     """The bytes that ``values[N, H, W, C]`` are on the streams: uint8 ``[N, bytes]``.
 
-    In the true domain and in NHWC order; accumulators as little-endian 32-bit words.
+    In the true domain and in NHWC order; accumulators as little-endian 32-bit words, class and
+    score of a TopScore in the bytes of ``tensor.widths``, little endian.
     """
     flat = values.reshape(len(values), -1)
+    if tensor.widths:
+        words = np.ascontiguousarray(flat, "<i4").view(np.uint8).reshape(len(flat), -1, 4)
+        parts = [words[:, index, :width] for index, width in enumerate(tensor.widths)]
+        return np.concatenate(parts, axis=1)
     if tensor.bits == 8:
         return (flat & 0xFF).astype(np.uint8)
     return np.ascontiguousarray(flat, "<i4").view(np.uint8)
@@ -131,11 +136,33 @@ def stream_bytes(tensor: Tensor, values: NDArray) -> NDArray[np.uint8]:
 
 def stream_values(tensor: Tensor, data: NDArray[np.uint8]) -> NDArray[np.int32]:
     """The inverse of :func:`stream_bytes`: int32 ``[N, H, W, C]`` of uint8 ``[N, bytes]``."""
+    if tensor.widths:
+        return _widened(tensor, tensor.widths, data).reshape(len(data), *tensor.shape)
     if tensor.bits == 8:
         values = data.view(np.int8) if tensor.signed else data
     else:
         values = np.ascontiguousarray(data).view("<i4")
     return values.reshape(len(data), *tensor.shape).astype(np.int32)
+
+
+def stream_element(tensor: Tensor, byte: int) -> int:
+    """The number of the element that byte number ``byte`` of a frame on the stream belongs to."""
+    if not tensor.widths:
+        return byte * 8 // tensor.bits
+    return int(np.searchsorted(np.cumsum(tensor.widths), byte, side="right"))
+
+
+def _widened(tensor: Tensor, widths: tuple[int, ...], data: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The values of elements of different widths; only the last one has the tensor's sign."""
+    values, start = [], 0
+    for index, width in enumerate(widths):
+        part = data[:, start : start + width].astype(np.int64)
+        value = (part << 8 * np.arange(width)).sum(axis=1)
+        if index == len(widths) - 1 and tensor.signed:
+            value -= (value >> 8 * width - 1) << 8 * width
+        values.append(value)
+        start += width
+    return np.stack(values, axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,8 +11,10 @@ from shiftwork.quant.program import (
     MaxPool,
     Op,
     Product,
+    Program,
     Residual,
     Tensor,
+    TopScore,
     signed_bits,
 )
 from shiftwork.sim import golden
@@ -21,8 +23,10 @@ from shiftwork.sim.program_builder import byte_range
 
 DOTS = ("Conv", "Dense", "Depthwise")
 COMPUTING = (*DOTS, "Product", "Residual", "MaxPool", "AveragePool")
-KINDS = (*COMPUTING, "Reshape")
+MOVING = (*COMPUTING, "Reshape")
+KINDS = (*MOVING, "TopScore")
 WITHOUT_DEPTHWISE = tuple(kind for kind in KINDS if kind != "Depthwise")
+MOVING_WITHOUT_DEPTHWISE = tuple(kind for kind in MOVING if kind != "Depthwise")
 WINDOWS = ("Conv", "Depthwise", "Product", "MaxPool", "AveragePool")
 BORDERS = ("Conv", "Depthwise", "Product", "AveragePool")
 SHIFTED = (*DOTS, "AveragePool")
@@ -40,19 +44,19 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "border not 0": BORDERS,
     },
     "tensors": {
-        "odd channels": KINDS,
+        "odd channels": MOVING,
         "one channel": WITHOUT_DEPTHWISE,
-        "more than 8 channels": KINDS,
-        "output of 1 x 1 pixel": KINDS,
-        "one output": WITHOUT_DEPTHWISE,
+        "more than 8 channels": MOVING,
+        "output of 1 x 1 pixel": MOVING,
+        "one output": MOVING_WITHOUT_DEPTHWISE,
         "signed input": KINDS,
         "unsigned input": KINDS,
-        "signed output": KINDS,
-        "unsigned output": KINDS,
-        "input is not the last output": KINDS,
-        "output that nothing reads": KINDS,
-        "input of the network": KINDS,
-        "output of the network": KINDS,
+        "signed output": MOVING,
+        "unsigned output": MOVING,
+        "input is not the last output": MOVING,
+        "output that nothing reads": MOVING,
+        "input of the network": MOVING,
+        "output of the network": MOVING,
     },
     "numbers": {
         "shift 0": (*SHIFTED, "Residual"),
@@ -68,6 +72,15 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "accumulator at its bound": DOTS,
         "one term": DOTS,
         "several terms": DOTS,
+    },
+    "answers": {
+        "equal scores": ("TopScore",),
+        "scores of 32 bits": ("TopScore",),
+        "threshold": ("TopScore",),
+        "no class": ("TopScore",),
+        "score at the threshold": ("TopScore",),
+        "first class": ("TopScore",),
+        "last class": ("TopScore",),
     },
     "array": {
         "one row": COMPUTING,
@@ -116,6 +129,8 @@ def features(case: Case) -> frozenset[Feature]:
         kind = _kind(case, op)
         own = {*whole, *_tensors(case, op, op.input), *_outputs(case, op)}
         own |= {*_window(op, case.program.tensor(op.input), case.program.tensor(op.output))}
+        if isinstance(op, TopScore):
+            own |= {*_answers(case.program, op, trace)}
         found |= {(kind, name) for name in {*own, *_numbers(case, op, trace)}}
         if isinstance(op, Conv):
             found |= _terms(case, op, {*whole, *_outputs(case, op)})
@@ -221,7 +236,7 @@ def _outputs(case: Case, op: Op) -> Iterator[str]:
         "signed output": target.signed,
         "unsigned output": not target.signed,
         "output that nothing reads": target.name not in read and target.name != program.output,
-        "output of the network": target.name == program.output,
+        "output of the network": target.name == program.scores.name,
         "more rows than pixels": shape.rows > height * width,
         "more columns than channels": columns > channels,
         "several groups of channels": columns < channels,
@@ -261,6 +276,25 @@ def _accumulators(case: Case, op: Conv, trace: Mapping[str, NDArray[np.int32]]) 
         ),
         "one term": len(op.terms) == 1,
         "several terms": len(op.terms) > 1,
+    }
+    yield from (name for name, true in checks.items() if true)
+
+
+def _answers(
+    program: Program, op: TopScore, trace: Mapping[str, NDArray[np.int32]]
+) -> Iterator[str]:
+    scores = trace[op.input].reshape(len(trace[op.input]), -1)
+    greatest = scores.max(axis=1)
+    equal = (scores == greatest[:, None]).sum(axis=1) > 1
+    classes = program.classes(trace[op.output])
+    checks = {
+        "equal scores": equal.any(),
+        "scores of 32 bits": program.scores.bits == 32,
+        "threshold": op.threshold is not None,
+        "no class": (classes < 0).any(),
+        "score at the threshold": op.threshold is not None and (greatest == op.threshold).any(),
+        "first class": (classes == 0).any(),
+        "last class": (classes == scores.shape[1] - 1).any(),
     }
     yield from (name for name, true in checks.items() if true)
 

@@ -18,7 +18,9 @@ from shiftwork.quant.program import (
     Residual,
     Tensor,
     Term,
+    TopScore,
 )
+from shiftwork.quant.top_score import answer_tensor
 
 LARGEST_RESIDUAL_SHIFT = 9
 
@@ -289,6 +291,17 @@ class ProgramBuilder:
             exponent=source.exponent + most - shift,
         )
         return self._append(op, target)
+
+    def top_score(
+        self, threshold: int | None = None, *, name: str | None = None
+    ) -> "ProgramBuilder":
+        """The class with the greatest score, and the score, in place of all scores.
+
+        ``threshold`` is the least score that makes a class.
+        """
+        source, name = self.last, name or f"top_score{len(self.ops)}"
+        op = TopScore(name=name, input=source.name, output=name, threshold=threshold)
+        return self._append(op, answer_tensor(source, name))
 
     def build(self, output: str | None = None) -> Program:
         """The program, verified; its output is the output of the last op, if none is named."""

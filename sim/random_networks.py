@@ -117,7 +117,21 @@ def programs(draw: Draw[Any], *, most_ops: int = 5) -> Program:
     readers = [op for op in builder.ops if op.output not in shared]
     if "input" in shared or any(shared.intersection(op.inputs) for op in readers):
         reject()
+    if builder.last.shape[:2] == (1, 1) and draw(st.booleans()):
+        builder.top_score(draw(_thresholds(builder.last)))
     return builder.build()
+
+
+def _thresholds(scores: Tensor) -> st.SearchStrategy[int | None]:
+    """None, near the middle, or any."""
+    near = (
+        st.integers(max(scores.lo, -40), min(scores.hi, 40)) if _holds_zero(scores) else st.none()
+    )
+    return st.one_of(st.none(), near, st.integers(scores.lo, scores.hi))
+
+
+def _holds_zero(tensor: Tensor) -> bool:
+    return tensor.lo <= 0 <= tensor.hi
 
 
 def frames(program: Program) -> st.SearchStrategy[NDArray[np.int32]]:

@@ -28,6 +28,12 @@ def accumulators_net() -> Program:
     return builder.dense(2, accumulators=True).build()
 
 
+def answer_net() -> Program:
+    """One layer, of whose accumulators the greatest is the answer, if it is not too small."""
+    builder = ProgramBuilder("answer", (1, 3, 2), np.random.default_rng(6))
+    return builder.dense(3, accumulators=True).top_score(1500).build()
+
+
 class Frames:
     """Good frames of a network and their answers, as bytes on the streams.
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
-from shiftwork.quant.program import Conv
+from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.raw_input import RawInput
+from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
 
 BOARDS = [None, "icebreaker", "ulx3s-85f"]
@@ -343,6 +346,35 @@ def test_accumulators_are_four_bytes_of_output() -> None:
     made = Accelerator(small_cnn(), rows=1, columns=2)
     output = made.manifest()["output"]
     assert (output["bits"], output["bytes"]) == (32, 40)
+
+
+def test_the_manifest_of_class_and_score() -> None:
+    program = with_top_score(small_cnn(), 5)
+    made = Accelerator(program, rows=1, columns=2)
+    manifest = made.manifest()
+    output = manifest["output"]
+    assert (output["bytes"], output["classes"], output["no_class"]) == (5, 10, 255)
+    scale = float(program.scores.scales[0])
+    assert output["threshold"] == {"integer": 5, "real": 5 * scale}
+    assert output["fields"] == [
+        {"name": "class", "bytes": 1, "signed": False},
+        {"name": "score", "bytes": 4, "signed": True, "scale": scale},
+    ]
+    assert manifest["ports"]["o_payload"].endswith("the class, then its score, both little endian")
+    plain = Accelerator(with_top_score(small_cnn()), rows=1, columns=2).manifest()["output"]
+    assert (plain["no_class"], plain["threshold"]) == (None, None)
+
+
+def test_the_manifest_of_raw_bytes() -> None:
+    program = small_cnn()
+    raw = RawInput(dtype="int8" if program.tensor("input").signed else "uint8", scale=(0.5,))
+    made = Accelerator(replace(program, raw_input=raw), rows=1, columns=2)
+    assert made.manifest()["input"]["raw"]["scale"] == (0.5,)
+    assert made.verilog().splitlines()[4:] == accelerator_text(program).splitlines()[4:]
+
+
+def accelerator_text(program: Program) -> str:
+    return Accelerator(program, rows=1, columns=2).verilog()
 
 
 @pytest.mark.parametrize(

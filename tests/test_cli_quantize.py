@@ -80,6 +80,60 @@ def test_options(capsys, tmp_path, model, samples, options):
     assert len(digests) == 2
 
 
+def test_class_and_score(capsys, tmp_path, model, samples):
+    net = tmp_path / "net.npz"
+    code, out, _ = quantize(capsys, model, samples, net, "--top-score")
+    assert code == 0
+    assert "output: class and score, 5 bytes instead of 20" in out
+    assert Program.load(net).top_score.threshold is None
+    options = ("--top-score", "--threshold", "0.3", "--json")
+    record = json.loads(quantize(capsys, model, samples, net, *options)[1])
+    least = Program.load(net).top_score.threshold
+    assert record["threshold"]["integer"] == least
+    assert 0.3 <= record["threshold"]["real"] < 0.31
+    assert 0 <= record["unclassified"] <= 100
+    code, out, _ = quantize(capsys, model, samples, net, *options[:-1])
+    assert f"threshold: a score of {least}, which is 0.3" in out
+    assert "below the threshold" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--threshold", "1"], 2, "--threshold needs --top-score"),
+        (["--top-score", "--threshold", "1e9"], 1, "the threshold 1e+09 leaves no class"),
+        (["--top-score", "--threshold=-1e9"], 1, "the threshold -1e+09 makes no difference"),
+        (["--input-scale", "2"], 2, "--input-scale and --input-offset need --input-bytes"),
+        (["--input-bytes", "int8", "--input-scale", "a,2"], 2, "must be a number, or several"),
+        (["--input-bytes", "int8", "--input-scale", "1,2,3"], 1, "one for each of the 2 channels"),
+        (["--input-bytes", "int8", "--input-scale", "0"], 1, "must be positive and finite, not 0"),
+    ],
+)
+def test_ends_that_cannot_be(capsys, tmp_path, model, samples, options, code, text):
+    found, _, err = quantize(capsys, model, samples, tmp_path / "net.npz", *options)
+    assert found == code
+    assert text in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / "net.npz").exists()
+
+
+def test_raw_bytes(capsys, tmp_path, model):
+    """Bytes, and the real numbers that they stand for, make the same program."""
+    raw = np.random.default_rng(0).integers(0, 256, (20, 2, 4, 4)).astype(np.uint8)
+    scale, offset = np.array([0.5, 0.25]), np.array([-1.0, 2.0])
+    real = raw * scale[:, None, None] + offset[:, None, None]
+    options = ("--input-bytes", "uint8", "--input-scale", "0.5,0.25", "--input-offset=-1,2")
+    programs = []
+    for name, x in (("raw", raw), ("real", real.astype(np.float32))):
+        np.savez(tmp_path / f"{name}.npz", x=x)
+        net = tmp_path / f"net_{name}.npz"
+        code, out, _ = quantize(capsys, model, tmp_path / f"{name}.npz", net, *options)
+        assert code == 0
+        programs.append(Program.load(net))
+    assert "input: uint8 bytes as they are, real = byte * 0.5, 0.25 + -1, 2" in out
+    assert programs[0].digest == programs[1].digest
+    np.testing.assert_array_equal(programs[0].quantize_input(real), programs[0].quantize_input(raw))
+
+
 def test_an_unknown_option_value(capsys, tmp_path, model, samples):
     code, _, err = quantize(capsys, model, samples, tmp_path / "net.npz", "--scales", "best")
     assert code == 2

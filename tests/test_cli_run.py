@@ -10,6 +10,7 @@ from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.programmer import INSTALL, OTHERS
 from shiftwork.boards.registry import BOARDS
 from shiftwork.link import Link
+from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs
 from shiftwork.sim.link_simulator import SimulatedBoard
@@ -84,6 +85,26 @@ def test_run_at_a_port(command, files, program, samples):
         assert code == 0
         for text in ("class", "194", "16.2 us", "values that differ from golden"):
             assert text in out
+
+
+def test_classes_of_a_top_score(command, tmp_path, program, samples):
+    """The board answers with classes, and with none where the score is too low."""
+    scores = golden.predict(program, samples).reshape(SAMPLES, -1)
+    best = scores.max(axis=1)
+    top = with_top_score(program, float(np.sort(best)[1]))
+    top.save(tmp_path / "top.npz")
+    np.save(tmp_path / "x.npy", samples)
+    arguments = ("run", tmp_path / "top.npz", tmp_path / "x.npy", "--port", "sim", *SHAPE)
+    code, out, err = command(*arguments, "--compare", "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    known = [int(row.argmax()) if row.max() >= np.sort(best)[1] else None for row in scores]
+    assert record["classes"] == known
+    assert [output[1] for output in record["outputs"]] == best.tolist()
+    assert None in known
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert "none" in out
 
 
 def test_a_difference_fails(command, files, program, samples, monkeypatch):

@@ -281,6 +281,29 @@ def test_factors_made_of_the_values_of_a_codebook(name: str, codebook: tuple[int
     check(coded(CASES[name]().build(), codebook), SHAPES[1])
 
 
+ANSWERS = {
+    "accumulators": lambda: ProgramBuilder("net", (2, 2, 3)).dense(5, accumulators=True),
+    "signed": lambda: ProgramBuilder("net", (2, 2, 3)).dense(6),
+    "unsigned": lambda: ProgramBuilder("net", (2, 2, 3)).conv(5, (2, 2), unsigned=True),
+    "pooled": lambda: ProgramBuilder("net", (4, 4, 3)).conv(5).average_pool((2, 2)),
+    "many": lambda: ProgramBuilder("net", (1, 1, 2)).dense(260),
+}
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold"),
+    [*((name, None) for name in ANSWERS), ("accumulators", 20), ("signed", 20)],
+)
+def test_class_and_score(scores: str, threshold: int | None) -> None:
+    """In as many cycles as the network takes without them."""
+    shape = ArrayShape(rows=2, columns=4, single_port=scores == "signed")
+    program = ANSWERS[scores]().top_score(threshold).build()
+    assert program.tensor(program.output).bytes <= 5
+    check(program, shape)
+    plain = make_schedule(ANSWERS[scores]().build(), shape)
+    assert make_schedule(program, shape).cycles == plain.cycles
+
+
 def test_a_codebook_changes_no_cycle() -> None:
     """Without residuals the walks are the same, and so are latencies."""
     program = builder(5, 5, 2).conv(6, (3, 3)).max_pool().depthwise((1, 1)).dense(4).build()

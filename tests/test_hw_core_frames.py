@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth import ResetInserter, Signal
 from amaranth.sim import Simulator
-from framed_streams import PATIENCE, Frames, Host, accumulators_net, values_net
+from framed_streams import PATIENCE, Frames, Host, accumulators_net, answer_net, values_net
 from spi_flash import SpiFlash
 
 from shiftwork.hw import flash_image
@@ -66,8 +66,9 @@ CASES = [
     (values_net, "two ports"),
     (values_net, "one input buffer"),
     (accumulators_net, "one port"),
+    (answer_net, "two ports"),
 ]
-STALLS = [(0.8, 0), (0, 0.8), (0.3, 0.3)]
+STALLS = [(0.8, 0), (0, 0.8), (0.3, 0.3), (0, 0.8)]
 
 
 @pytest.mark.parametrize(("network", "shape"), CASES, ids=title)

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ class Record:
     flag: bool = False
     info: dict[str, str] = field(default_factory=dict)
     array: NDArray[np.int8] | None = None
+    kind: Literal["one", "other"] = "one"
 
 
 def test_every_kind_of_field():
@@ -27,6 +29,10 @@ def test_every_kind_of_field():
     assert record.array is not None
 
 
+def test_one_of_several_texts():
+    assert from_json(Record, {"name": "a", "kind": "other"}).kind == "other"
+
+
 def test_optional_fields_may_be_none_or_left_out():
     assert from_json(Record, {"name": "a", "several": None}) == Record("a")
 
@@ -35,6 +41,7 @@ def test_optional_fields_may_be_none_or_left_out():
     ("values", "message"),
     [
         ({"name": 3}, "the field 'name' of a Record cannot be 3"),
+        ({"name": "a", "kind": "none"}, "the field 'kind' of a Record cannot be 'none'"),
         ({"name": "a", "pair": [1]}, r"'pair' of a Record cannot be \(1,\)"),
         ({"name": "a", "pair": [1, 2.0]}, "'pair' of a Record cannot be"),
         ({"name": "a", "pair": [1, True]}, "'pair' of a Record cannot be"),

@@ -1,24 +1,21 @@
 """The Verilog with AXI4-Stream ports in Verilator, driven by the models of cocotbext-axi."""
 
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from framed_streams import Frames, values_net
+import pytest
+from framed_streams import Frames, answer_net, values_net
 from verilated import run_bench
 
 from shiftwork.boards.accelerator import Accelerator
+from shiftwork.quant.program import Program
 
 STALLS = (0.0, 0.3, 0.8)
 RESET_AFTER = 41
 TAKEN, SHORT, LONG = 1, 2, 3
 LENGTHS = {"short": SHORT, "long": LONG, "good": TAKEN}
 KINDS = ("good", "short", "good", "long", "long", "good", "good", "short", "short", "long", "good")
-
-
-@cache
-def accelerator() -> Accelerator:
-    return Accelerator(values_net(), rows=1, columns=3)
 
 
 def packets(frames: Frames) -> list[bytes]:
@@ -32,9 +29,11 @@ def packets(frames: Frames) -> list[bytes]:
     ]
 
 
-def test_packets_through_axi_stream_models(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", [values_net, answer_net])
+def test_packets_through_axi_stream_models(tmp_path: Path, network: Callable[[], Program]) -> None:
     """Good frames are answered as golden does, bad ones are not; whatever the stalls are."""
-    frames = Frames(accelerator().program)
+    accelerator = Accelerator(network(), rows=1, columns=3)
+    frames = Frames(accelerator.program)
     sent = packets(frames)
     expected = [answer.hex() for answer in frames.answers[: KINDS.count("good")]]
     job = {
@@ -45,7 +44,7 @@ def test_packets_through_axi_stream_models(tmp_path: Path) -> None:
         "reset_after": RESET_AFTER,
     }
     *runs, after_reset = run_bench(
-        tmp_path, "axi_stream", {"axi_stream.v": accelerator().verilog("axi-stream")}, job
+        tmp_path, "axi_stream", {"axi_stream.v": accelerator.verilog("axi-stream")}, job
     )
     assert len(runs) == len(STALLS)
     for seen in runs:

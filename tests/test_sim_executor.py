@@ -12,6 +12,7 @@ import pytest
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.errors import DataError, MismatchError, OutputError
 from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs, small_cnn
 from shiftwork.sim.executor import SimulationResult, judge, simulate
@@ -64,6 +65,31 @@ def test_a_network_with_every_kind_of_layer(engine: Any) -> None:
     np.testing.assert_array_equal(result, golden.predict(small_cnn(), x))
 
 
+@pytest.mark.parametrize("engine", ENGINES[2:])
+def test_class_and_score(engine: Any) -> None:
+    """Some inputs have a class, and some none."""
+    program = with_top_score(dense_net())
+    top = program.top_score
+    assert top is not None
+    x = samples(program, 12)
+    least = int(np.median(golden.predict(program, x)[:, 1]))
+    program = replace(program, ops=(*program.ops[:-1], replace(top, threshold=least)))
+    result = simulate(Accelerator(program, rows=2, columns=2), x, engine=engine)
+    assert result.passed, result.text
+    np.testing.assert_array_equal(result, golden.predict(program, x))
+    assert 0 < (result.outputs[:, 0] == 255).sum() < len(x)
+
+
+def test_a_wrong_byte_of_an_answer() -> None:
+    run = job(program=with_top_score(small_cnn()))
+    output = observation(run).output.copy()
+    output[5 + 3] ^= 1
+    result = judged(run, output=output)
+    value = golden.run(run.program, run.q)[1, 0, 0, 1]
+    assert "input 1, output stream (conv5_top), index (0, 0, 1)" in result.text
+    assert f"expected {value}, got {value ^ 0x10000}" in result.text
+
+
 @pytest.mark.parametrize("engine", ENGINES[1:])
 def test_the_primitives_of_a_board_are_simulated(engine: Any) -> None:
     x = samples(dense_net(), 2)
@@ -114,7 +140,7 @@ def job(**changes: Any) -> Job:
             channels=program.tensor(op.output).shape[2],
         )
         for op in program.ops
-        if type(op).__name__ != "Reshape"
+        if type(op).__name__ not in ("Reshape", "TopScore")
     ]
     settings: dict[str, Any] = {
         "program": program,

@@ -48,6 +48,12 @@ def start(*shape: int, **settings) -> ProgramBuilder:
             ("Product", "accumulators returned"),
         ),
         (start(2, 1, 3).reshape((1, 1, 6)).dense(5), ("Reshape", "input of the network")),
+        (start(1, 1, 3).dense(3).top_score(), ("Dense", "output of the network")),
+        (
+            start(1, 1, 3).dense(3, accumulators=True).top_score(),
+            ("TopScore", "scores of 32 bits"),
+        ),
+        (start(1, 1, 3).dense(1).top_score(), ("TopScore", "first class")),
         (start(1, 1, 3).dense(5), ("Dense", "several groups of channels")),
         (start(1, 1, 2).dense(1), ("Dense", "more columns than channels")),
         (start(1, 1, 2, signed=False).dense(1), ("Dense", "unsigned input")),
@@ -100,7 +106,7 @@ def test_table() -> None:
     counts = {("Conv", "stride"): 7}
     text = table_text(counts)
     (line,) = [line for line in text.splitlines() if line.startswith("| stride |")]
-    assert line == "| stride | 7 | - | 0 | 0 | - | 0 | 0 | - |"
+    assert line == "| stride | 7 | - | 0 | 0 | - | 0 | 0 | - | - |"
     assert ("Conv", "stride") not in empty_cells(counts)
     cells = sum(len(kinds) for group in TABLE.values() for kinds in group.values())
     assert len(empty_cells(counts)) == cells - 1

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from shiftwork.quant.importer import load
     from shiftwork.quant.program import Program
     from shiftwork.quant.quantizer import quantize
+    from shiftwork.quant.raw_input import RawInput
+    from shiftwork.quant.top_score import with_top_score
     from shiftwork.sim.comparison import compare
     from shiftwork.sim.evaluation import evaluate
     from shiftwork.sim.executor import simulate
@@ -28,6 +30,7 @@ __all__ = [
     "Accelerator",
     "AnalysisOptions",
     "Program",
+    "RawInput",
     "ShiftworkError",
     "analyze",
     "compare",
@@ -38,12 +41,14 @@ __all__ = [
     "quantize",
     "simulate",
     "synthesize",
+    "with_top_score",
 ]
 
 _HOMES = {
     "Accelerator": ("shiftwork.boards.accelerator", "Accelerator"),
     "AnalysisOptions": ("shiftwork.quant.analysis", "AnalysisOptions"),
     "Program": ("shiftwork.quant.program", "Program"),
+    "RawInput": ("shiftwork.quant.raw_input", "RawInput"),
     "ShiftworkError": ("shiftwork.errors", "ShiftworkError"),
     "analyze": ("shiftwork.quant.analysis", "analyze"),
     "compare": ("shiftwork.sim.comparison", "compare"),
@@ -54,6 +59,7 @@ _HOMES = {
     "quantize": ("shiftwork.quant.quantizer", "quantize"),
     "simulate": ("shiftwork.sim.executor", "simulate"),
     "synthesize": ("shiftwork.boards.synthesis", "synthesize"),
+    "with_top_score": ("shiftwork.quant.top_score", "with_top_score"),
 }
 
 

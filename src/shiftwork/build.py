@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.program import Program
 from shiftwork.report_page import Page, render
 from shiftwork.steps import (
+    Ends,
     accelerate,
     check,
     describe,
@@ -58,6 +59,7 @@ class Job:
         rows, columns: of the array; None lets the board decide.
         elements, latency_us: targets for that choice, as of ``Accelerator``.
         options: keyword options of the quantizer.
+        ends: what is done on the chip before and after the network.
         images: number of samples to simulate.
         engine: simulator.
         seeds: starts of the placer; None: until the clock is reached.
@@ -75,6 +77,7 @@ class Job:
     elements: int | None = None
     latency_us: float | None = None
     options: dict[str, Any]
+    ends: Ends = field(default_factory=Ends)
     images: int = 20
     engine: "Engine" = "verilator"
     seeds: int | None = None
@@ -134,7 +137,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             "quantize",
             lambda path: _quantize(job, path),
             inputs=environment
-            | {"options": job.options, "model": _read(job.model)}
+            | {"options": job.options, "ends": asdict(job.ends), "model": _read(job.model)}
             | {"calibration": _read(job.calibration), "samples": _read(job.samples)},
             title="quantizing the network and measuring its accuracy",
         )
@@ -218,16 +221,28 @@ def command(job: Job, folder: Path) -> str:
     given = [part for name, value in options.items() if value is not None for part in (name, value)]
     flags = [] if job.options.get("per_channel", True) else ["--per-tensor"]
     flags += [] if job.options.get("equalization", True) else ["--no-equalize"]
+    flags += _ends_options(job.ends)
     return shlex.join(str(part) for part in ("shiftwork", "build", job.model, *given, *flags))
+
+
+def _ends_options(ends: Ends) -> list[str]:
+    options = ["--top-score"] if ends.top_score else []
+    options += [] if ends.threshold is None else ["--threshold", repr(ends.threshold)]
+    if ends.input_bytes is not None:
+        numbers = {"--input-scale": ends.input_scale, "--input-offset": ends.input_offset}
+        options += ["--input-bytes", ends.input_bytes]
+        # With "=", since a number may begin with a minus sign.
+        options += [f"{name}={','.join(map(repr, given))}" for name, given in numbers.items()]
+    return options
 
 
 def _quantize(job: Job, folder: Path) -> None:
     from shiftwork.quant.importer import load
-    from shiftwork.quant.quantizer import QuantizerOptions, quantize
+    from shiftwork.quant.quantizer import QuantizerOptions
 
     graph = load(job.model)
     samples = read_samples(job.calibration)
-    program = quantize(graph, samples.x, QuantizerOptions(**job.options))
+    program = job.ends.quantize(graph, samples.x, QuantizerOptions(**job.options))
     program.save(folder / PROGRAM)
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
 

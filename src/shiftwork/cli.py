@@ -24,7 +24,10 @@ from shiftwork.cli_options import (
     Equalize,
     Folder,
     Headroom,
+    InputBytes,
+    InputOffset,
     Inputs,
+    InputScale,
     LatencyUs,
     Model,
     Net,
@@ -36,14 +39,18 @@ from shiftwork.cli_options import (
     Seeds,
     TargetBoard,
     Test,
+    Threshold,
+    TopScore,
     Verify,
     Weights,
     array_size,
+    network_ends,
     quantizer_options,
 )
 from shiftwork.cli_views import (
     closing,
     demo_table,
+    ends_lines,
     facts_table,
     new_table,
     progress_printer,
@@ -97,13 +104,18 @@ def quantize(
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
+    top_score: TopScore = False,
+    threshold: Threshold = None,
+    input_bytes: InputBytes = None,
+    input_scale: InputScale = None,
+    input_offset: InputOffset = None,
     as_json: AsJson = False,
 ) -> None:
     """Quantize a trained network to int8 or less and measure what that costs."""
+    ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
-    from shiftwork.quant.quantizer import quantize as quantize_graph
     from shiftwork.steps import evaluate_on
 
     progress = progress_printer()
@@ -113,12 +125,16 @@ def quantize(
     options = QuantizerOptions(
         **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights)
     )
-    program = quantize_graph(graph, samples.x, options, progress=progress)
+    program = ends.quantize(graph, samples.x, options, progress=progress)
     progress(f"quantized with {len(samples.x)} samples")
     record = evaluate_on(graph, program, test or calibration)
     program.save(output)
     show_result(
-        record | {"program": str(output)}, as_json, quality_table(record), f"wrote {output}"
+        record | {"program": str(output)},
+        as_json,
+        quality_table(record),
+        *ends_lines(record),
+        f"wrote {output}",
     )
 
 
@@ -252,6 +268,11 @@ def build(
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
+    top_score: TopScore = False,
+    threshold: Threshold = None,
+    input_bytes: InputBytes = None,
+    input_scale: InputScale = None,
+    input_offset: InputOffset = None,
     engine: BuildEngine = "verilator",
     limit: Annotated[int, typer.Option(min=1, help="Inputs to simulate.")] = 20,
     seeds: Seeds = None,
@@ -261,6 +282,7 @@ def build(
 ) -> None:
     """All steps in order, with a report page; what has not changed is reused."""
     size = array_size(rows, columns, elements, latency_us)
+    ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     from shiftwork.build import Job
     from shiftwork.build import build as build_all
 
@@ -273,6 +295,7 @@ def build(
         options=quantizer_options(
             scales, per_tensor, activations, headroom, equalize, rounding, weights
         ),
+        ends=ends,
         images=limit,
         engine=engine,
         seeds=seeds,

@@ -1,9 +1,12 @@
 """Arguments and options that several commands share, and what they stand for."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from shiftwork.steps import Ends
 
 Model = Annotated[Path, typer.Argument(help="Trained network, ONNX or TFLite.", show_default=False)]
 Net = Annotated[
@@ -87,6 +90,37 @@ Weights = Annotated[
         "signed powers of two. All but the first take 4 bits in a ROM."
     ),
 ]
+TopScore = Annotated[
+    bool,
+    typer.Option("--top-score", help="The chip answers with the class and its score, not all."),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="With --top-score: the least score (before Softmax) that makes a class; below it the "
+        "answer is no class.",
+        show_default=False,
+    ),
+]
+InputBytes = Annotated[
+    Literal["uint8", "int8"] | None,
+    typer.Option(
+        help="The chip takes a sensor's bytes as they are; --input-scale and --input-offset, which "
+        "go into the weights, say what they stand for.",
+        show_default=False,
+    ),
+]
+InputScale = Annotated[
+    str | None,
+    typer.Option(
+        help="real = byte * scale + offset: one number, or one a channel with commas; default 1.",
+        show_default=False,
+    ),
+]
+InputOffset = Annotated[
+    str | None,
+    typer.Option(help="As --input-scale; default 0.", show_default=False),
+]
 Engine = Annotated[
     Literal["verilator", "icarus", "amaranth", "netlist", "golden"],
     typer.Option(help="Simulator; netlist: what Yosys makes for the board, outputs only."),
@@ -120,6 +154,38 @@ def array_size(
             "--elements and --latency-us choose the array: leave out --rows and --columns"
         )
     return {"rows": rows, "columns": columns, "elements": elements, "latency_us": latency_us}
+
+
+def network_ends(
+    top_score: bool,
+    threshold: float | None,
+    input_bytes: Literal["uint8", "int8"] | None,
+    input_scale: str | None,
+    input_offset: str | None,
+) -> "Ends":
+    """What is done to the network's input and output."""
+    from shiftwork.steps import Ends
+
+    if threshold is not None and not top_score:
+        raise typer.BadParameter("--threshold needs --top-score")
+    if input_bytes is None and (input_scale or input_offset):
+        raise typer.BadParameter("--input-scale and --input-offset need --input-bytes")
+    return Ends(
+        top_score=top_score,
+        threshold=threshold,
+        input_bytes=input_bytes,
+        input_scale=_numbers("--input-scale", input_scale or "1"),
+        input_offset=_numbers("--input-offset", input_offset or "0"),
+    )
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} must be a number, or several with commas, not '{text}'"
+        ) from None
 
 
 def quantizer_options(

@@ -81,7 +81,7 @@ def run(
         "cycles": result.cycles.tolist(),
         "latency_us": result.latency_us.tolist(),
         "seconds": result.seconds,
-        "classes": result.classes.tolist(),
+        "classes": [None if label < 0 else label for label in result.classes.tolist()],
         "outputs": result.outputs.reshape(len(result.outputs), -1).tolist(),
     }
     difference = None
@@ -153,7 +153,13 @@ def _inference_table(record: dict[str, Any]) -> "Table":
             table.add_row(f"{record['inputs'] - MOST_ROWS} more", "", "", "", "")
             break
         shown = " ".join(map(str, output[:12])) + (" ..." if len(output) > 12 else "")
-        table.add_row(str(number), str(label), shown, f"{cycles:,}", f"{latency:,.1f} us")
+        table.add_row(
+            str(number),
+            "none" if label is None else str(label),
+            shown,
+            f"{cycles:,}",
+            f"{latency:,.1f} us",
+        )
     return table
 
 

@@ -115,6 +115,8 @@ def quality_table(record: dict[str, Any]) -> Table:
         f"int8 {percent(record['accuracy_int8'])}, same answer {percent(record['agreement'])} "
         f"({record['samples']:,} samples of {Path(record['evaluated_on']).name})"
     )
+    if record.get("unclassified") is not None:
+        title += f"; below the threshold, so without a class: {percent(record['unclassified'])}"
     table = new_table(title, "layer", "op", "SQNR", "shifts", "accumulator")
     for layer in record["layers"]:
         sqnr, least = layer["sqnr_db"], layer["shift_min"]
@@ -126,6 +128,26 @@ def quality_table(record: dict[str, Any]) -> Table:
             "" if layer["accumulator_bits"] is None else f"{layer['accumulator_bits']} bit",
         )
     return table
+
+
+def ends_lines(record: dict[str, Any]) -> list[str]:
+    """What is done on the chip before and after the network; nothing if that is nothing."""
+    lines = []
+    if "raw_input" in record:
+        raw = record["raw_input"]
+        scale, offset = (", ".join(f"{v:g}" for v in raw[key]) for key in ("scale", "offset"))
+        lines.append(f"input: {raw['dtype']} bytes as they are, real = byte * {scale} + {offset}")
+        if record["input_border"]:
+            lines.append(f"border: {record['input_border']}")
+    if "answer_bytes" in record:
+        lines.append(
+            f"output: class and score, {record['answer_bytes']} bytes instead of "
+            f"{record['all_scores_bytes']}"
+        )
+    if "threshold" in record:
+        least = record["threshold"]
+        lines.append(f"threshold: a score of {least['integer']}, which is {least['real']:g}")
+    return lines
 
 
 def report_tables(report: Any) -> tuple[Table, ...]:

@@ -89,7 +89,7 @@ class LinkResult:
     Attributes:
         outputs: integers of the output, in the source model's layout, as ``shiftwork.golden``
             returns them.
-        classes: index of each sample's greatest output.
+        classes: of each sample, as ``Program.classes`` gives them: -1 for no class.
         cycles: of each inference, counted on the chip: int64 ``[N]``.
         clock_hz: of the chip.
         seconds: that all of it took, the line included.
@@ -214,7 +214,7 @@ class Link:
         q = stream_values(program.tensor(program.output), data.reshape(len(results), -1))
         return LinkResult(
             outputs=program.output_layout.from_nhwc(q),
-            classes=program.dequantize_output(q).reshape(len(q), -1).argmax(axis=1),
+            classes=program.classes(q),
             cycles=np.array([result.cycles for result in results], np.int64),
             clock_hz=self.identity.clock_hz,
             seconds=time.monotonic() - began,

@@ -62,7 +62,7 @@ def _summary(page: Page) -> str:
 
 def _proof(page: Page) -> str:
     program, simulation = page.program, page.simulation
-    source, target = program.tensor(program.input), program.tensor(program.output)
+    source, target = program.tensor(program.input), program.scores
     dropped = (
         f" {' and '.join(map(html.escape, program.dropped))} at the end is left to the host."
         if program.dropped
@@ -70,11 +70,16 @@ def _proof(page: Page) -> str:
     )
     return (
         f"A network of {len(page.layers)} layers and {page.report.macs:,} multiply-accumulates, "
-        f"from {_shape(source.shape)} inputs to {_shape(target.shape)} outputs.{dropped} "
+        f"from {_shape(source.shape)} inputs to {_shape(target.shape)} outputs{_top(program)}."
+        f"{dropped} "
         f"Accuracy was measured on {page.evaluation['samples']:,} samples. "
         f"{simulation['inputs']:,} samples were simulated with {html.escape(simulation['engine'])}"
         f": {_outcome(simulation)}.{_verification(page)}"
     )
+
+
+def _top(program: Program) -> str:
+    return ", of which the chip sends the greatest and its index" if program.top_score else ""
 
 
 def _outcome(simulation: dict[str, Any]) -> str:

@@ -1,17 +1,23 @@
 """Single steps, and what they report as JSON values: the keys are those that ``--json`` prints."""
 
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from numpy.typing import NDArray
 
 from shiftwork.boards import yowasp
 from shiftwork.errors import MismatchError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.program import Program
+from shiftwork.quant.quantizer import QuantizerOptions
+from shiftwork.quant.quantizer import quantize as quantize_graph
+from shiftwork.quant.raw_input import RawInput
+from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim.evaluation import evaluate
-from shiftwork.workspace import Progress
+from shiftwork.workspace import Progress, silent
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator, Interface
@@ -29,10 +35,61 @@ SIMULATION_KEYS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """What is done on the chip before and after the network.
+
+    Attributes:
+        top_score, threshold: as of ``with_top_score``.
+        input_bytes, input_scale, input_offset: as of ``RawInput``; None for an input of real
+            numbers.
+    """
+
+    top_score: bool = False
+    threshold: float | None = None
+    input_bytes: Literal["uint8", "int8"] | None = None
+    input_scale: tuple[float, ...] = (1.0,)
+    input_offset: tuple[float, ...] = (0.0,)
+
+    def quantize(
+        self,
+        graph: Graph,
+        calibration: NDArray,
+        options: QuantizerOptions,
+        *,
+        progress: Progress = silent,
+    ) -> Program:
+        """The integer program of ``graph`` with these ends."""
+        raw = None
+        if self.input_bytes is not None:
+            raw = RawInput(dtype=self.input_bytes, scale=self.input_scale, offset=self.input_offset)
+        program = quantize_graph(graph, calibration, options, raw_input=raw, progress=progress)
+        return with_top_score(program, self.threshold) if self.top_score else program
+
+
 def evaluate_on(graph: Graph, program: Program, samples: Path) -> dict[str, Any]:
-    """Accuracy of float and int8 network on the samples of a file, and each layer's quality."""
+    """Accuracy of float and int8 network on the samples of a file, and each layer's quality.
+
+    What is done on the chip before and after the network is told too, if anything is.
+    """
     data = read_samples(samples)
-    return asdict(evaluate(graph, program, data.x, data.y)) | {"evaluated_on": str(samples)}
+    record = asdict(evaluate(graph, program, data.x, data.y)) | {"evaluated_on": str(samples)}
+    return record | _ends_record(program)
+
+
+def _ends_record(program: Program) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    if program.raw_input is not None:
+        record["raw_input"] = asdict(program.raw_input)
+        record["input_border"] = program.info.get("input_border")
+    top, scores = program.top_score, program.scores
+    if top is not None:
+        record["answer_bytes"] = program.tensor(program.output).bytes
+        record["all_scores_bytes"] = scores.bytes
+    if top is not None and top.threshold is not None:
+        real = top.threshold * float(scores.scales[0])
+        record["threshold"] = {"integer": top.threshold, "real": real}
+    return record
 
 
 def generate(

@@ -960,6 +960,71 @@ FRAME_GUARD = _of(
     tests="tests/test_hw_frame_guard.py",
 )
 
+TOP_SCORE = _of(
+    "hw/top_score.py",
+    (
+        "last of equal scores",
+        "of equal scores the last one wins",
+        'start=0, name="best"',
+        'start=1, name="best"',
+    ),
+    (
+        "sign of the scores",
+        "signed scores compare as unsigned ones",
+        "flip = (score_end & ~self.unsigned) << 7",
+        "flip = (score_end & self.unsigned) << 7",
+    ),
+    (
+        "sign in every byte",
+        "lower bytes of a score compare with their top bit flipped",
+        "flip = (score_end & ~self.unsigned) << 7",
+        "flip = (~self.unsigned) << 7",
+    ),
+    (
+        "earlier bytes forgotten",
+        "only the last byte of a score counts",
+        "before.eq(Mux(end, start, exceeds))",
+        "before.eq(start)",
+    ),
+    (
+        "best of the frame before",
+        "the first score of a frame competes with the best of the last frame",
+        "new_best.eq(taken & score_end & (first | wins))",
+        "new_best.eq(taken & score_end & wins)",
+    ),
+    (
+        "score at the threshold",
+        "a score that equals the threshold makes no class",
+        'start=1, name="least"',
+        'start=0, name="least"',
+    ),
+    (
+        "class and no class",
+        "a score below the threshold makes a class, one that reaches it none",
+        "(~reached).replicate",
+        "(reached).replicate",
+    ),
+    (
+        "index goes on",
+        "the second frame's classes are counted on from the first one's",
+        "[index.eq(0), sending.eq(1)]",
+        "[sending.eq(1)]",
+    ),
+    (
+        "byte taken while sending",
+        "scores that come while an answer leaves are lost",
+        "self.i.ready.eq(~sending)",
+        "self.i.ready.eq(1)",
+    ),
+    (
+        "score not turned",
+        "all bytes of the score that is sent are its first one",
+        "with m.If(taken | (sent & in_score)):",
+        "with m.If(taken):",
+    ),
+    tests="tests/test_hw_top_score.py",
+)
+
 WEIGHT_CHECK = _of(
     "hw/weight_check.py",
     (
@@ -1414,6 +1479,7 @@ MUTANTS = (
     *INPUT_LOADER,
     *OUTPUT_SENDER,
     *FRAME_GUARD,
+    *TOP_SCORE,
     *WEIGHT_CHECK,
     *AXI_STREAM,
     *WEIGHT_COPIER,
