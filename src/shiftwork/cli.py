@@ -11,6 +11,7 @@ import typer
 from shiftwork import cli_run
 from shiftwork.cli_bench import bench_app
 from shiftwork.cli_bitstream import bitstream
+from shiftwork.cli_explore import explore
 from shiftwork.cli_options import (
     Activations,
     AsJson,
@@ -124,6 +125,7 @@ def quantize(
 
 app.command()(analyze)
 app.command()(compare)
+app.command()(explore)
 
 
 @app.command()
