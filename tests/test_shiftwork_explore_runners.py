@@ -84,7 +84,8 @@ class Cluster:
             assert time.monotonic() < deadline, "the scheduler does not start"
             time.sleep(0.1)
         client = Client(scheduler_file=str(self.file), timeout=START_S)
-        client.wait_for_workers(len(self.workers), timeout=START_S)
+        if self.workers:
+            client.wait_for_workers(len(self.workers), timeout=START_S)
         return client
 
     def stop(self):
@@ -127,7 +128,7 @@ def end_process(program, task):
 
 def test_a_local_process_that_ends(jobs, monkeypatch):
     monkeypatch.setattr(explore_runners, "evaluate", end_process)
-    with pytest.raises(ToolError, match="a process that estimates designs has ended .* --jobs 1"):
+    with pytest.raises(ToolError, match=r"a process that estimates designs has ended .*--jobs 1"):
         list(run_locally(jobs, processes=2))
 
 

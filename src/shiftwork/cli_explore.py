@@ -181,8 +181,10 @@ def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
 
 
 def _clock(text: str) -> "Clock":
-    if text == "board" or text == "max":
-        return text
+    if text == "board":
+        return "board"
+    if text == "max":
+        return "max"
     try:
         return float(text)
     except ValueError:
@@ -227,16 +229,14 @@ def _command(network: Path, given: dict[str, Any], *, route: bool, seeds: int) -
 def _views(found: "Exploration", results: "Sequence[Synthesized]") -> "Iterator[RenderableType]":
     from shiftwork import explore_views as views
 
-    shown = found.front[:ROWS_SHOWN]
-    table = new_table(
-        f"{found.network}: the Pareto front, {len(found.front):,} of {len(found.points):,} points",
-        *views.columns(found),
-    )
-    for index in shown:
-        table.add_row(*views.cells(found, index))
+    rows = views.short_cells(found)
+    title = f"the Pareto front, {len(found.front):,} of {len(found.points):,} points"
+    table = new_table(f"{found.network}: {title}", *views.short_columns(found))
+    for row in rows[:ROWS_SHOWN]:
+        table.add_row(*row)
     yield table
-    if len(shown) < len(found.front):
-        yield f"and {len(found.front) - len(shown):,} more on the front in explore.json"
+    if len(rows) > ROWS_SHOWN:
+        yield f"and {len(rows) - ROWS_SHOWN:,} more rows, on the page"
     boards = new_table("board by board", *views.BOARDS)
     for row in views.board_cells(found):
         boards.add_row(*row)

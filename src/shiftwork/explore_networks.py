@@ -160,8 +160,8 @@ def _accuracy(program: Program, test: Path) -> Quality:
     classes = program.tensor(program.output).size
     if data.y.max() >= classes:
         raise DataError(
-            f"{test}: y must hold class numbers 0..{classes - 1}, as '{program.name}' has {classes} "
-            f"outputs, not {data.y.max()}"
+            f"{test}: y must hold class numbers 0..{classes - 1}, as '{program.name}' has "
+            f"{classes} outputs, not {data.y.max()}"
         )
     found = golden.run(program, program.quantize_input(data.x))
     answers = program.dequantize_output(found).reshape(len(data.x), -1).argmax(axis=1)

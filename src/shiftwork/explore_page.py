@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shiftwork.explore import Exploration
+from shiftwork.explore import Exploration, axes
 from shiftwork.explore_plot import Mark, Scale, colour, data, picture, scale
 from shiftwork.explore_points import Point
 from shiftwork.explore_synthesis import Synthesized
@@ -36,10 +36,10 @@ STYLE = """
 .explore figure { padding: .2rem; }
 .explore .side { font-size: .88rem; }
 .explore .side > * { margin: 0 0 .5rem; }
-#controls { display: grid; gap: .35rem; }
+#controls { display: grid; gap: .35rem; grid-template-columns: minmax(0, 1fr); }
 #controls[hidden] { display: none; }
 #controls label { display: flex; gap: .4rem; align-items: baseline; }
-#controls select { font: inherit; max-width: 100%; flex: 1; min-width: 0; background: white;
+#controls select { font: inherit; flex: 1; min-width: 0; width: 100%; background: white;
   color: #1b1f24; border: 1px solid #8a929c; border-radius: 4px; padding: .15rem; }
 .legend { list-style: none; padding: 0; display: grid; gap: .1rem .6rem;
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
@@ -132,8 +132,8 @@ def render(found: Exploration, results: Sequence[Synthesized], command: str) -> 
 
 
 def _summary(found: Exploration, fitting: int) -> str:
-    axes = [GOALS[key] for key in found.as_dict()["axes"]]
-    text = GUIDE.format(axes=", ".join(axes[:-1]) + " and " + axes[-1])
+    goals = [GOALS[key] for key in axes(found.area, found.measure)]
+    text = GUIDE.format(axes=", ".join(goals[:-1]) + " and " + goals[-1])
     facts = [
         (f"{len(found.points):,}", "points were estimated"),
         (f"{fitting:,}", "of them fit their board"),

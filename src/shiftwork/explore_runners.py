@@ -104,7 +104,9 @@ def run_on_dask(jobs: Sequence[Job], *, scheduler: str) -> Results:
             client.submit(evaluate, programs[program], task, pure=False): index
             for index, (program, task) in enumerate(jobs)
         }
-        for future in completed(futures):
+        with client.as_current():  # else a client of the caller would be asked
+            done = completed(futures)
+        for future in done:
             yield futures[future], _result(future, scheduler)
 
 

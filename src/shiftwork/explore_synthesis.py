@@ -113,7 +113,15 @@ def _synthesized(
         with Workspace(target, progress=progress) as workspace:
             netlist = json.loads(make_netlist(workspace, accelerator, flow).read_text("utf-8"))
         count = count_blocks if board.family == "gowin" else count_packed
-        return Synthesized(index=index, **total(count(netlist, flow, TOP)))
+        cells = total(count(netlist, flow, TOP))
+        return Synthesized(
+            index=index,
+            lut=cells["lut"],
+            ff=cells["ff"],
+            bram=cells["bram"],
+            dsp=cells["dsp"],
+            spram=cells["spram"],
+        )
     clock_mhz = round(point.runs_at_mhz, 1)
     try:
         report = synthesize(

@@ -9,9 +9,9 @@ from shiftwork.explore_synthesis import Synthesized
 
 NONE = "-"
 FRONT = (
-    "quantization",
     "board",
     "array",
+    "quantization",
     "clock",
     "latency",
     "cycles",
@@ -20,8 +20,10 @@ FRONT = (
     "DSP",
     "energy",
 )
+SHORT = ("array, board", "MHz", "latency", "LUT", "energy")
+"""Of a table that is narrow enough for a terminal."""
 MEASURES = {"accuracy": "accuracy", "sqnr": "SQNR", None: ""}
-BOARDS = ("board", "designs", "fit", "fastest", "latency", "LUT", "on the front")
+BOARDS = ("board", "designs", "fit", "fastest", "latency", "LUT", "front")
 SYNTHESIS = ("point", "board", "LUT", "estimated", "block RAM", "DSP", "Fmax", "estimated")
 QUANTIZATIONS = ("quantization", "accuracy", "float", "same answer", "SQNR", "samples")
 
@@ -36,9 +38,9 @@ def cells(found: Exploration, index: int) -> list[str]:
     point = found.points[index]
     design = point.design
     row = [
-        point.quantization,
         point.board,
         f"{point.rows} x {point.columns}",
+        point.quantization,
         clock(point),
         microseconds(point.latency_us),
         f"{design.cycles:,}",
@@ -48,6 +50,36 @@ def cells(found: Exploration, index: int) -> list[str]:
         f"{design.energy:,.1f}",
     ]
     return row + ([quality(found, point)] if found.measure else [])
+
+
+def short_columns(found: Exploration) -> list[str]:
+    """The columns of :func:`short_cells`."""
+    return [
+        SHORT[0],
+        *(["weights"] if len(found.quantized) > 1 else []),
+        *SHORT[1:],
+        *([MEASURES[found.measure]] if found.measure else []),
+    ]
+
+
+def short_cells(found: Exploration) -> list[list[str]]:
+    """The front; a row for all boards on which a design takes and does the same."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for index in found.front:
+        point = found.points[index]
+        cells = (
+            *([point.quantization] if len(found.quantized) > 1 else []),
+            f"{point.runs_at_mhz:.1f}",
+            microseconds(point.latency_us),
+            f"{point.design.lut:,}",
+            f"{point.design.energy:,.1f}",
+            *([quality(found, point)] if found.measure else []),
+        )
+        rows.setdefault((f"{point.rows} x {point.columns}", *cells), []).append(point.board)
+    return [
+        [f"{array}, {boards[0]}" + (f" +{len(boards) - 1}" if boards[1:] else ""), *cells]
+        for (array, *cells), boards in rows.items()
+    ]
 
 
 def clock(point: Point) -> str:
@@ -97,7 +129,7 @@ def board_cells(found: Exploration) -> list[list[str]]:
                 *row,
                 f"{best.quantization} {best.rows} x {best.columns}",
                 microseconds(best.latency_us),
-                f"{best.design.lut:,} ({best.design.lut_percent:.0f} %)",
+                f"{best.design.lut_percent:.0f} %",
                 f"{fronts[board.name]}",
             ]
         )
