@@ -197,6 +197,27 @@ def test_a_cluster_without_workers(cluster, jobs, monkeypatch):
         list(run_on_dask(jobs, scheduler=address))
 
 
+class Failed:
+    """A task's future on a worker that has no Shiftwork, or that ended each time."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self):
+        raise self.error
+
+
+def test_workers_that_cannot(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs Dask: shiftwork[dask]")
+    missing = ModuleNotFoundError("No module named 'shiftwork'", name="shiftwork")
+    text = "a worker of the Dask cluster at tcp://x has no Python package 'shiftwork'; install"
+    with pytest.raises(ToolError, match=text):
+        explore_runners._result(Failed(missing), "tcp://x")
+    killed = distributed.KilledWorker("task", None, 3)
+    with pytest.raises(ToolError, match="workers of the Dask cluster at tcp://x ended again and"):
+        explore_runners._result(Failed(killed), "tcp://x")
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "tcp://"])
 def test_no_cluster(jobs, monkeypatch, address):
     pytest.importorskip("distributed", reason="needs Dask: pip install 'shiftwork[dask]'")
