@@ -207,7 +207,7 @@ class Failed:
         raise self.error
 
 
-def test_workers_that_cannot(monkeypatch):
+def test_workers_that_cannot():
     distributed = pytest.importorskip("distributed", reason="needs Dask: shiftwork[dask]")
     missing = ModuleNotFoundError("No module named 'shiftwork'", name="shiftwork")
     text = "a worker of the Dask cluster at tcp://x has no Python package 'shiftwork'; install"
