@@ -246,6 +246,19 @@ def test_noise_counts_where_there_are_no_labels(trained, tmp_path):
     assert {found.points[i].quantization for i in found.front} >= {"int8"}
 
 
+def test_the_quality_that_counts(trained, sweep, tmp_path):
+    found = run(replace(trained, quality="sqnr"), tmp_path / "out")
+    assert found.measure == "sqnr"
+    assert "accuracy" not in found.as_dict()["axes"]
+    assert found.record(0)["accuracy"] is not None
+    text = "the quality 'sqnr' cannot be measured: it needs a trained network"
+    with pytest.raises(DataError, match=text):
+        run(replace(sweep, quality="sqnr"), tmp_path / "other")
+    text = "the quality 'accuracy' cannot be measured: it needs labels 'y' of the samples"
+    with pytest.raises(DataError, match=text):
+        run(replace(sweep, quality="accuracy"), tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

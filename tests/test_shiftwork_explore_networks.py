@@ -59,7 +59,9 @@ def test_quantizes_and_measures(workspace, model, samples):
         measured.sqnr_db,
     )
     assert found.content == (workspace.folder / "quantize-int4-signed" / "net.npz").read_bytes()
-    assert found.loss == 100.0 - measured.accuracy_int8
+    assert found.measures == ("accuracy", "sqnr")
+    assert found.loss("accuracy") == 100.0 - measured.accuracy_int8
+    assert found.loss("sqnr") == -measured.sqnr_db
     assert json.loads(json.dumps(found.as_dict()))["accuracy_float"] == measured.accuracy_float
     assert "content" not in found.as_dict()
 
@@ -68,8 +70,7 @@ def test_the_test_samples_measure(workspace, model, samples, tmp_path):
     x = np.load(samples)["x"][:5]
     np.save(tmp_path / "test.npy", x)
     found = quantized(workspace, "int8", QuantizerOptions(), model, samples, tmp_path / "test.npy")
-    assert (found.samples, found.accuracy, found.measure) == (5, None, "sqnr")
-    assert found.loss == -found.sqnr_db
+    assert (found.samples, found.accuracy, found.measures) == (5, None, ("sqnr",))
 
 
 def test_a_stored_network_as_it_is(workspace, tmp_path):
@@ -77,7 +78,8 @@ def test_a_stored_network_as_it_is(workspace, tmp_path):
     program.save(tmp_path / "net.npz")
     found = stored(workspace, tmp_path / "net.npz", None)
     assert found.digest == program.digest
-    assert (found.name, found.samples, found.measure, found.loss) == ("as stored", 0, None, 0.0)
+    assert (found.name, found.samples, found.measures) == ("as stored", 0, ())
+    assert found.loss(None) == 0.0
     assert found.options is None
     (tmp_path / "copy.npz").write_bytes(found.content)
     assert Program.load(tmp_path / "copy.npz").digest == program.digest
@@ -92,8 +94,8 @@ def test_the_accuracy_of_a_stored_network(workspace, tmp_path):
     right = program.dequantize_output(values).reshape(10, -1).argmax(axis=1)
     wrong = np.where(np.arange(10) < 3, (right + 1) % 10, right)
     found = stored(workspace, tmp_path / "net.npz", save(tmp_path / "t.npz", x=x, y=wrong))
-    assert (found.samples, found.accuracy, found.measure) == (10, 70.0, "accuracy")
-    assert found.loss == 30.0
+    assert (found.samples, found.accuracy, found.measures) == (10, 70.0, ("accuracy",))
+    assert found.loss("accuracy") == 30.0
 
 
 def test_a_stored_network_needs_labels(workspace, tmp_path):
@@ -124,4 +126,4 @@ def test_no_noise_is_best():
     }
     exact = Quantized(**values, samples=1, agreement=100.0)
     noisy = Quantized(**values, samples=1, agreement=100.0, sqnr_db=90.0)
-    assert exact.loss < noisy.loss
+    assert exact.loss("sqnr") < noisy.loss("sqnr")

@@ -113,6 +113,7 @@ def found():
     return Exploration(
         network="net <1>",
         area="lut",
+        measure="accuracy",
         quantized=(quantized("int8", 98.0), quantized("int4", 97.0)),
         boards=tuple(map(find, ("icebreaker", "ulx3s-85f", "ulx3s-25f"))),
         points=(
@@ -239,16 +240,16 @@ def test_nothing_fits(found):
 def test_without_any_measure(found):
     plain = replace(quantized("as stored", None), agreement=None, sqnr_db=None)
     points = tuple(replace(point, quantization="as stored") for point in found.points)
-    page = render(replace(found, quantized=(plain,), points=points), (), "command")
+    page = render(replace(found, measure=None, quantized=(plain,), points=points), (), "command")
     assert "of latency, lookup tables and energy proxy." in page
     assert "Quantizations" not in Reader(page).headings
     assert 'name="series"' not in page
 
 
 def test_noise_as_an_axis(found):
-    entries = tuple(replace(entry, accuracy=None) for entry in found.quantized)
-    exact = replace(entries[0], sqnr_db=None)
-    page = render(replace(found, quantized=(exact, entries[1])), (), "command")
+    first, second = found.quantized
+    exact = replace(first, sqnr_db=None)
+    page = render(replace(found, measure="sqnr", quantized=(exact, second)), (), "command")
     assert "SQNR, dB (more is better)" in page
     assert "SQNR exact" in page
     assert "SQNR 31.5 dB" in page

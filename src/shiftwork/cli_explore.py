@@ -65,6 +65,13 @@ def explore(
         Literal["lut", "share"],
         typer.Option(help="The front wants few lookup tables, or a small share of the board's."),
     ] = "lut",
+    quality: Annotated[
+        Literal["accuracy", "sqnr"] | None,
+        typer.Option(
+            help="What the front wants of a quantization: right answers, or outputs with little "
+            "noise; default: accuracy if there are labels."
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Local processes; default: as many as save time."),
@@ -111,6 +118,7 @@ def explore(
         columns=_numbers("--columns", columns),
         clocks=tuple(_clock(text) for text in _names(clocks)),
         area=area,
+        quality=quality,
     )
     progress = progress_printer()
     with progress_bar("estimating") as advance:
@@ -136,6 +144,7 @@ def explore(
         "--scales": scales,
         "--activations": activations,
         "--area": area,
+        "--quality": quality,
         "--synthesize": synthesize,
         "-o": output,
     }

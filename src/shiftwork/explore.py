@@ -17,7 +17,7 @@ from typing import Any, Literal
 from shiftwork.boards.board import Board
 from shiftwork.errors import DataError
 from shiftwork.explore_front import Values, front, fronts_by_board
-from shiftwork.explore_networks import Quantized, quantized, stored
+from shiftwork.explore_networks import Measure, Quantized, quantized, stored
 from shiftwork.explore_points import Clock, Design, Point, Task, clocks_of, sizes
 from shiftwork.explore_runners import Job, Results, run_locally, run_on_dask
 from shiftwork.quant.options import QuantizerOptions
@@ -44,6 +44,8 @@ class Sweep:
         rows, columns: of the arrays; None for a choice that suits the boards.
         clocks: at which clocks.
         area: whether a small number of lookup tables is good, or a small share of the board's.
+        quality: what tells how good a quantization is; None: the accuracy if there are labels, else
+            the signal-to-noise ratio if that is known.
     """
 
     network: Path
@@ -55,6 +57,7 @@ class Sweep:
     columns: tuple[int, ...] | None = None
     clocks: tuple[Clock, ...] = ("max",)
     area: Area = "lut"
+    quality: Measure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ class Exploration:
     Attributes:
         network: its name.
         area: as of :class:`Sweep`.
+        measure: what tells how good a quantization is; None if nothing is known.
         quantized: its quantizations.
         boards: on which it was tried.
         points: all of them, by quantization, board, rows, columns and clock.
@@ -75,6 +79,7 @@ class Exploration:
 
     network: str
     area: Area
+    measure: Measure | None
     quantized: tuple[Quantized, ...]
     boards: tuple[Board, ...]
     points: tuple[Point, ...]
@@ -87,11 +92,6 @@ class Exploration:
     def by_name(self) -> dict[str, Quantized]:
         """The quantizations by name."""
         return {entry.name: entry for entry in self.quantized}
-
-    @property
-    def measure(self) -> Literal["accuracy", "sqnr"] | None:
-        """What tells how good a quantization is; None if nothing is known."""
-        return self.quantized[0].measure
 
     def record(self, index: int) -> dict[str, Any]:
         """A point as JSON values."""
@@ -135,7 +135,7 @@ class Exploration:
         }
 
 
-def axes(area: Area, measure: str | None) -> dict[str, str]:
+def axes(area: Area, measure: Measure | None) -> dict[str, str]:
     """The axes of the front, by the key of a point's record, and which end is good."""
     good = {"accuracy": {"accuracy": "greatest"}, "sqnr": {"sqnr_db": "greatest"}}
     return {
@@ -177,6 +177,7 @@ def explore(
     )
     with Workspace(folder, progress=progress) as workspace:
         found = _quantizations(workspace, sweep)
+        measure = _measure(sweep, found[0])
         arrays = sizes(sweep.boards, sweep.rows, sweep.columns)
         if not arrays:
             raise DataError("there is no array to try; give --rows and --columns, or more boards")
@@ -185,10 +186,11 @@ def explore(
         progress(f"{count:,} designs, {designs.reused:,} of them kept from earlier runs")
         designs.complete(run, advance)
         points = _points(sweep, found, designs.known)
-        vectors = [_values(point, sweep.area, found) for point in points]
+        vectors = [_values(point, sweep.area, measure, found) for point in points]
         return Exploration(
             network=found[0].network,
             area=sweep.area,
+            measure=measure,
             quantized=found,
             boards=sweep.boards,
             points=points,
@@ -231,6 +233,16 @@ def _quantizations(workspace: Workspace, sweep: Sweep) -> tuple[Quantized, ...]:
         quantized(workspace, name, options, sweep.network, sweep.calibration, sweep.test)
         for name, options in sweep.options.items()
     )
+
+
+def _measure(sweep: Sweep, first: Quantized) -> Measure | None:
+    """What tells how good a quantization is."""
+    if sweep.quality is None:
+        return next(iter(first.measures), None)
+    if sweep.quality not in first.measures:
+        needs = "labels 'y' of the samples" if sweep.quality == "accuracy" else "a trained network"
+        raise DataError(f"the quality '{sweep.quality}' cannot be measured: it needs {needs}")
+    return sweep.quality
 
 
 Key = tuple[str, str, int, int]
@@ -330,9 +342,11 @@ def _points(
     )
 
 
-def _values(point: Point, area: Area, found: Sequence[Quantized]) -> Values:
+def _values(
+    point: Point, area: Area, measure: Measure | None, found: Sequence[Quantized]
+) -> Values:
     """What is to be small: latency, area, energy and the loss of quality."""
-    loss = next(entry.loss for entry in found if entry.name == point.quantization)
+    loss = next(entry.loss(measure) for entry in found if entry.name == point.quantization)
     design = point.design
     taken = design.lut if area == "lut" else design.lut_percent
     return point.latency_us, taken, design.energy, loss

@@ -18,6 +18,7 @@ from shiftwork.sim import golden
 from shiftwork.sim.evaluation import evaluate
 from shiftwork.workspace import Workspace, code_digest, file_digest, versions, write_text
 
+Measure = Literal["accuracy", "sqnr"]
 PROGRAM, QUALITY = "net.npz", "quality.json"
 STORED = "as stored"
 
@@ -62,22 +63,20 @@ class Quantized(Quality):
     content: bytes = field(repr=False)
 
     @property
-    def measure(self) -> Literal["accuracy", "sqnr"] | None:
-        """What tells how good it is: labels before noise; None if nothing is known."""
-        if self.accuracy is not None:
-            return "accuracy"
-        return None if self.agreement is None else "sqnr"
+    def measures(self) -> tuple[Measure, ...]:
+        """What tells how good it is, the more telling one first; empty if nothing is known."""
+        by_labels: tuple[Measure, ...] = () if self.accuracy is None else ("accuracy",)
+        return by_labels if self.agreement is None else (*by_labels, "sqnr")
 
-    @property
-    def loss(self) -> float:
-        """Smaller is better: percent of wrong answers, or the noise in dB."""
-        match self.measure:
+    def loss(self, measure: Measure | None) -> float:
+        """Smaller is better: percent of wrong answers, or the noise in dB; 0 for no measure."""
+        match measure:
             case "accuracy":
                 assert self.accuracy is not None
                 return 100.0 - self.accuracy
             case "sqnr":
                 return -np.inf if self.sqnr_db is None else -self.sqnr_db
-            case _:
+            case None:
                 return 0.0
 
     def as_dict(self) -> dict[str, Any]:
