@@ -33,7 +33,7 @@ SCRIPT = "explore_page.js"
 STYLE = """
 .explore { display: grid; grid-template-columns: minmax(0, 34rem) minmax(0, 1fr); gap: .6rem;
   align-items: start; margin-top: .6rem; }
-.explore figure { padding: .2rem; }
+.explore figure { padding: .2rem; max-width: 34rem; }
 .explore .side { font-size: .88rem; }
 .explore .side > * { margin: 0 0 .5rem; }
 #controls { display: grid; gap: .35rem; grid-template-columns: minmax(0, 1fr); }
@@ -44,7 +44,8 @@ STYLE = """
 .legend { list-style: none; padding: 0; display: grid; gap: .1rem .6rem;
   grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
 .legend label { display: flex; gap: .4rem; align-items: baseline; padding: .12rem 0; }
-.legend i { width: .7rem; height: .7rem; border-radius: 50%; flex: none; }
+.legend i { width: .7rem; height: .7rem; border-radius: 50%; flex: none;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 #panel { background: white; border: 1px solid #d9dce1; border-radius: 6px; padding: .5rem .7rem;
   min-height: 4rem; }
 #panel p { margin: 0 0 .5rem; white-space: pre-line; }
@@ -64,7 +65,8 @@ summary { cursor: pointer; font-weight: 600; }
 td.reason { text-align: left; white-space: normal; min-width: 18rem; }
 @media (max-width: 52rem) { .explore { grid-template-columns: minmax(0, 1fr); } }
 @media print { #controls, #panel, #count, .legend input { display: none; }
-  .explore { break-inside: avoid; } }
+  .explore { break-inside: avoid; }
+  .explore figure { max-width: 13cm; } }
 """
 HINT = "Point at a point, or tap it, to see what it is."
 GUIDE = (
