@@ -42,6 +42,7 @@ from shiftwork.cli_options import (
     array_size,
     quantizer_options,
 )
+from shiftwork.cli_utilization import utilization
 from shiftwork.cli_views import (
     closing,
     demo_table,
@@ -232,6 +233,7 @@ def synth(
     )
 
 
+app.command()(utilization)
 app.command()(bitstream)
 cli_run.register(app)
 
