@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from shiftwork import explore_page
 from shiftwork.boards.registry import find
 from shiftwork.explore import Exploration
 from shiftwork.explore_networks import Quantized
@@ -253,6 +254,19 @@ def test_noise_as_an_axis(found):
     assert "SQNR, dB (more is better)" in page
     assert "SQNR exact" in page
     assert "SQNR 31.5 dB" in page
+
+
+def test_a_large_sweep_stays_readable(found, monkeypatch):
+    monkeypatch.setattr(explore_page, "MOST_MARKS", 7)
+    monkeypatch.setattr(explore_page, "MOST_ROWS", 3)
+    slow = tuple(point("icebreaker", rows=n, cycles=6000 + n, lut=3000 + n) for n in range(2, 12))
+    large = replace(found, points=found.points[:5] + slow)
+    page = render(large, (), "command")
+    # Four points are on a front; of the eleven others every fourth one is left.
+    assert page.count("<circle") == 7
+    assert "8 points that are on no front are not in the picture." in page
+    assert "The other 12 points that fit" in page
+    assert "and 9 more, in explore.json" in page
 
 
 def test_writes_page_and_record(found, results, tmp_path):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +88,12 @@ class Exploration:
     reused: int
     versions: dict[str, str]
 
-    @property
+    @cached_property
+    def on_front(self) -> frozenset[int]:
+        """The positions in ``front``."""
+        return frozenset(self.front)
+
+    @cached_property
     def by_name(self) -> dict[str, Quantized]:
         """The quantizations by name."""
         return {entry.name: entry for entry in self.quantized}
@@ -118,7 +123,7 @@ class Exploration:
                 "latency_us": point.latency_us,
                 "accuracy": quality.accuracy,
                 "sqnr_db": quality.sqnr_db,
-                "front": index in self.front,
+                "front": index in self.on_front,
                 "front_of_board": index in self.board_fronts,
             }
         )

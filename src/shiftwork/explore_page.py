@@ -30,6 +30,8 @@ from shiftwork.workspace import Workspace, write_text
 
 PAGE, RECORD = "explore.html", "explore.json"
 SCRIPT = "explore_page.js"
+MOST_MARKS, MOST_ROWS = 3000, 1000
+"""Points of the picture and rows of a table: a browser has to show them."""
 STYLE = """
 .explore { display: grid; grid-template-columns: minmax(0, 34rem) minmax(0, 1fr); gap: .6rem;
   align-items: start; margin-top: .6rem; }
@@ -190,7 +192,18 @@ def _scales(found: Exploration, points: Sequence[Point]) -> list[Scale]:
     return chosen
 
 
-def _plot(found: Exploration, fitting: Sequence[int]) -> str:
+def _thinned(found: Exploration, fitting: Sequence[int]) -> list[int]:
+    """What of the points the picture shows: all on a front, and some of the others."""
+    if len(fitting) <= MOST_MARKS:
+        return list(fitting)
+    kept = found.on_front | found.board_fronts
+    rest = [index for index in fitting if index not in kept]
+    room = max(MOST_MARKS - len(kept), 1)
+    return sorted(kept | set(rest[:: -(-len(rest) // room)]))
+
+
+def _plot(found: Exploration, all_fitting: Sequence[int]) -> str:
+    fitting = _thinned(found, all_fitting)
     points = [found.points[index] for index in fitting]
     scales = _scales(found, points)
     groups = [board.name for board in found.boards]
@@ -200,7 +213,7 @@ def _plot(found: Exploration, fitting: Sequence[int]) -> str:
             text=_text(found, found.points[index]),
             group=groups.index(found.points[index].board),
             series=series.index(found.points[index].quantization),
-            front=index in found.front,
+            front=index in found.on_front,
             own_front=index in found.board_fronts,
         )
         for index in fitting
@@ -214,9 +227,12 @@ def _plot(found: Exploration, fitting: Sequence[int]) -> str:
     kinds = "".join(_choice("series", number, name, "") for number, name in enumerate(series))
     more = f'<ul class="legend kinds">{kinds}</ul>' if len(series) > 1 else ""
     script = importlib.resources.files("shiftwork").joinpath(SCRIPT).read_text(encoding="utf-8")
+    left_out = len(all_fitting) - len(fitting)
+    note = f"<p>{left_out:,} points that are on no front are not in the picture.</p>\n"
     return (
         "<h2>The points</h2>\n"
-        f'<div class="explore"><figure>{picture(scales, marks, x=0, y=1)}</figure>\n'
+        + (note if left_out else "")
+        + f'<div class="explore"><figure>{picture(scales, marks, x=0, y=1)}</figure>\n'
         f'<div class="side">{_controls(scales)}<ul class="legend">{legend}</ul>{more}'
         f'<p id="count"></p><div id="panel" aria-live="polite">{HINT}</div></div></div>\n'
         f'<script type="application/json" id="points">{data(scales, marks, x=0, y=1)}</script>\n'
@@ -291,11 +307,21 @@ def _quantizations(found: Exploration) -> str:
 
 
 def _rest(found: Exploration, fitting: Sequence[int]) -> str:
-    rest = [index for index in fitting if index not in found.front]
+    rest = [index for index in fitting if index not in found.on_front]
     if not rest:
         return ""
-    rows = table(columns(found), [cells(found, index) for index in rest])
-    return f"<details><summary>The other {len(rest):,} points that fit</summary>{rows}</details>"
+    rows = table(columns(found), [cells(found, index) for index in rest[:MOST_ROWS]])
+    return (
+        f"<details><summary>The other {len(rest):,} points that fit</summary>{rows}"
+        f"{_more(len(rest))}</details>"
+    )
+
+
+def _more(count: int) -> str:
+    """Says that a table ends early."""
+    if count <= MOST_ROWS:
+        return ""
+    return f"<p>and {count - MOST_ROWS:,} more, in {RECORD}</p>"
 
 
 def _misfits(found: Exploration) -> str:
@@ -305,12 +331,12 @@ def _misfits(found: Exploration) -> str:
     rows = "".join(
         f'<tr><td>{html.escape(_name(point))}</td><td class="reason">{html.escape(reason)}</td>'
         "</tr>\n"
-        for point, reason in designs
+        for point, reason in designs[:MOST_ROWS]
     )
     return (
         f"<details><summary>{len(designs):,} designs that do not fit, and why</summary>"
         f'<div class="scroll"><table><tr><th>design</th><th>reason</th></tr>\n{rows}</table></div>'
-        "</details>"
+        f"{_more(len(designs))}</details>"
     )
 
 
