@@ -2,7 +2,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shiftwork.explore_front import dominates, front, fronts_by_board
@@ -67,6 +67,7 @@ def test_fronts_of_the_boards():
     assert fronts_by_board(points, values) == {0, 2, 3}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), max_size=30))
 def test_against_the_definition(values):
     points = distinct(len(values))
