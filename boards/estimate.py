@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
-from shiftwork.boards.estimate_terms import Terms, area_terms, clock_terms
+from shiftwork.boards.estimate_terms import SOFT_PRODUCTS, Terms, area_terms, clock_terms
 from shiftwork.hw.config import ArrayConfig, Family
 
 NS_PER_US = 1000.0
@@ -38,6 +38,11 @@ LIKENESSES: dict[Family, Likeness] = {
     "gowin": Likeness(family="ecp5", lut=0.9, period=1.4, worst_lut_error=0.25),
 }
 """From single routed designs."""
+
+
+SOFT_PRODUCT_LUT = 190.0
+"""Of a product of lookup tables with its registers, on iCE40. From single synthesized designs: none
+of those that the coefficients are fitted to has such products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,8 @@ def estimate(
     chosen = coefficients or Coefficients(**COEFFICIENTS[family])
     terms = area_terms(config, board)
     blocks = {name: _sum(part, chosen.lut.get(name, {})) for name, part in terms.items()}
+    if not chosen.lut.get("array", {}).get(SOFT_PRODUCTS):
+        blocks["array"] += SOFT_PRODUCT_LUT * terms["array"][SOFT_PRODUCTS]
     if like:
         blocks = {name: value * like.lut for name, value in blocks.items()}
     lut = sum(blocks.values())

@@ -19,6 +19,8 @@ Terms = dict[str, float]
 
 REGISTERS = frozenset({"operands that move", "tokens"})
 """Terms that are registers with no logic before them."""
+SOFT_PRODUCTS = "products of lookup tables"
+"""The array's term for multipliers that are no multiplier blocks."""
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -79,7 +81,7 @@ def _array(config: ArrayConfig, board: Board) -> Terms:
     return {
         "accumulators' bits": shape.elements * config.accumulator_bits,
         "elements": shape.elements,
-        "products of lookup tables": resources.soft_products(config),
+        SOFT_PRODUCTS: resources.soft_products(config),
         "operands that move": moved + words,
         "broadcast operands": broadcast,
         "tokens": shape.rows * shape.stages,

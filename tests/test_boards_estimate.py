@@ -10,10 +10,11 @@ from shiftwork.boards.binding import shapes_for
 from shiftwork.boards.estimate import estimate, least_lut
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
 from shiftwork.boards.estimate_fit import Measurement
+from shiftwork.boards.fit import bind
 from shiftwork.boards.registry import BOARDS, find
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.schedule import Outline
-from shiftwork.sim.example_programs import residual_net
+from shiftwork.sim.example_programs import dense_net, residual_net
 
 STORE = Path(__file__).parent / "vectors" / "estimates.json"
 MEASURED = [Measurement.from_dict(d) for d in json.loads(STORE.read_text())["designs"]]
@@ -119,3 +120,15 @@ def test_an_estimate_takes_less_than_10_ms() -> None:
         estimate(one, board)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.010
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "measured"), [(1, 2, 2239), (1, 6, 3239), (2, 3, 3315)]
+)
+def test_products_of_lookup_tables_count(rows: int, columns: int, measured: int) -> None:
+    """The logic cells that yosys' netlist of these designs for the HX8K packs into."""
+    board = find("ice40-hx8k")
+    schedule = bind(dense_net(), board, rows=rows, columns=columns)
+    found = estimate(schedule.config, board)
+    assert abs(found.lut / measured - 1) < MEDIAN_BOUND
+    assert least_lut(found, board) <= measured

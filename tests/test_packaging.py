@@ -20,7 +20,7 @@ FOLDERS = {
     "shiftwork.sim": "sim",
 }
 DATA = {
-    "shiftwork": ["py.typed"],
+    "shiftwork": ["py.typed", "explore_page.js"],
     "shiftwork.sim": ["bench.v", "link_bridge.cpp"],
     "shiftwork.examples": [],
 }

@@ -11,6 +11,7 @@ import typer
 from shiftwork import cli_run
 from shiftwork.cli_bench import bench_app
 from shiftwork.cli_bitstream import bitstream
+from shiftwork.cli_explore import explore
 from shiftwork.cli_options import (
     Activations,
     AsJson,
@@ -47,6 +48,7 @@ from shiftwork.cli_options import (
     network_ends,
     quantizer_options,
 )
+from shiftwork.cli_utilization import utilization
 from shiftwork.cli_views import (
     closing,
     demo_table,
@@ -140,6 +142,7 @@ def quantize(
 
 app.command()(analyze)
 app.command()(compare)
+app.command()(explore)
 
 
 @app.command()
@@ -246,6 +249,7 @@ def synth(
     )
 
 
+app.command()(utilization)
 app.command()(bitstream)
 cli_run.register(app)
 

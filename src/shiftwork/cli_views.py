@@ -31,7 +31,10 @@ def progress_printer() -> "Tell":
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, gone at the end; it is told what is done, how much, and of how much."""
+    """A bar on stderr, gone at the end; it is told what is done, how much, and of how much.
+
+    It is there from the first time that it is told something, and only on a terminal.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -39,13 +42,20 @@ def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[what]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, what="")
+    console = Console(stderr=True)
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task(title, what="")
 
-        def advance(what: str, done: int, total: int) -> None:
+    def advance(what: str, done: int, total: int) -> None:
+        if console.is_terminal:
+            progress.start()
             progress.update(task, completed=done, total=total, what=what)
 
+    try:
         yield advance
+    finally:
+        if console.is_terminal:
+            progress.stop()
 
 
 def show_result(record: dict[str, Any], as_json: bool, *views: RenderableType) -> None:

@@ -38,13 +38,17 @@ pre { background: #1b1f24; color: #f4f5f7; padding: .8rem; border-radius: 6px; o
 """
 
 
-def document(title: str, *parts: str) -> str:
-    """The page as HTML text, from its title in plain text and its parts in HTML."""
+def document(title: str, *parts: str, style: str = "") -> str:
+    """The page as HTML text, from its title in plain text and its parts in HTML.
+
+    Args:
+        style: CSS beside that of all pages.
+    """
     title, body = html.escape(title), "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{title}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
