@@ -1,14 +1,14 @@
 """The whole way from a trained network to a report, as steps that are kept and reused."""
 
 import json
-import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from shiftwork.boards.registry import find
 from shiftwork.boards.report import Report
 from shiftwork.boards.synthesis import synthesize
+from shiftwork.commands import page_commands
 from shiftwork.errors import DataError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.program import Program
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "net.npz"
 EVALUATION = "evaluation.json"
+ERRORS = "layer_errors.json"
 SIMULATION = "simulation.json"
 SYNTHESIS = "synth"
 VERIFIED_IMAGES = 10
@@ -127,6 +128,8 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         ShiftworkError: from the step that fails; the steps before it are kept.
         MismatchError: if the simulated hardware, or its netlist, differs from the golden model.
     """
+    from shiftwork.boards.accelerator import memory_binding
+
     find(job.board)
     with Workspace(folder, progress=progress) as workspace:
         environment = {"code": code_digest(), "versions": versions()}
@@ -171,15 +174,24 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             progress=progress,
         )
         verification = _verified(job, accelerator, workspace, identity)
+        errors = _load(quantized / ERRORS)
         page = Page(
-            program=program,
-            layers=accelerator.schedule.ops,
-            utilization=accelerator.schedule.utilization,
+            schedule=accelerator.schedule,
+            places=memory_binding(accelerator.schedule),
             evaluation=_load(quantized / EVALUATION),
+            errors=errors["layers"],
+            blame=errors["blame"],
             simulation=_load(simulated / SIMULATION),
             verification=verification,
             report=report,
-            command=command(job, workspace.folder),
+            commands=page_commands(
+                job,
+                workspace.folder,
+                quantized / PROGRAM,
+                rows=report.rows,
+                columns=report.columns,
+                seeds=len(report.seeds),
+            ),
         )
         write_text(workspace.folder / PAGE, render(page))
         return Built(
@@ -193,43 +205,19 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         )
 
 
-def command(job: Job, folder: Path) -> str:
-    """The command line that repeats the build."""
-    options = {
-        "--calibration": job.calibration,
-        "--test": job.test,
-        "--board": job.board,
-        "--rows": job.rows,
-        "--columns": job.columns,
-        "--elements": job.elements,
-        "--latency-us": job.latency_us,
-        "--scales": job.options.get("scales"),
-        "--activations": job.options.get("activations"),
-        "--headroom": job.options.get("headroom"),
-        "--rounding": job.options.get("rounding"),
-        "--weights": job.options.get("weights"),
-        "--engine": job.engine,
-        "--limit": job.images,
-        "--seeds": job.seeds,
-        "--clock": job.clock_mhz,
-        "--verify": job.verify,
-        "--output": folder,
-    }
-    given = [part for name, value in options.items() if value is not None for part in (name, value)]
-    flags = [] if job.options.get("per_channel", True) else ["--per-tensor"]
-    flags += [] if job.options.get("equalization", True) else ["--no-equalize"]
-    return shlex.join(str(part) for part in ("shiftwork", "build", job.model, *given, *flags))
-
-
 def _quantize(job: Job, folder: Path) -> None:
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions, quantize
+    from shiftwork.sim.layer_errors import blame, layer_errors
 
     graph = load(job.model)
     samples = read_samples(job.calibration)
     program = quantize(graph, samples.x, QuantizerOptions(**job.options))
     program.save(folder / PROGRAM)
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
+    errors = layer_errors(graph, program, read_samples(job.samples).x)
+    record = {"blame": blame(errors), "layers": [asdict(error) for error in errors]}
+    _save(folder / ERRORS, record)
 
 
 def _verified(

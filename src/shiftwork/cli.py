@@ -145,7 +145,7 @@ def generate(
     """
     size = array_size(rows, columns, elements, latency_us)
     from shiftwork.boards.accelerator import verilog_file
-    from shiftwork.steps import describe, summary
+    from shiftwork.steps import describe, details, summary
     from shiftwork.steps import generate as write_files
     from shiftwork.workspace import Workspace
 
@@ -157,7 +157,7 @@ def generate(
             lambda folder: write_files(accelerator, folder, progress=progress, interface=interface)
         )
     record = summary(accelerator, output / verilog_file(interface))
-    show_result(record, as_json, facts_table("accelerator", record))
+    show_result(record | details(accelerator), as_json, facts_table("accelerator", record))
 
 
 @app.command()

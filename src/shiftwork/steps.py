@@ -91,6 +91,18 @@ def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
     return record | {"flash_image": str(path), "write_flash_with": _flash_command(path)}
 
 
+def details(accelerator: "Accelerator") -> dict[str, Any]:
+    """The cycles of a frame by layer and phase, and what memory holds while each layer runs."""
+    from shiftwork.hw.memory_use import memory_use
+    from shiftwork.hw.timeline import timeline
+
+    schedule = accelerator.schedule
+    return {
+        "timeline": [asdict(layer) for layer in timeline(schedule)],
+        "memory": [asdict(region) for region in memory_use(schedule)],
+    }
+
+
 def _flash_command(path: Path) -> str:
     """Writes a flash image to where the flash loader reads it."""
     from shiftwork.hw.flash_loader import FLASH_ADDRESS
