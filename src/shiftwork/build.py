@@ -95,13 +95,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The results of :func:`build`, each as JSON values, and the path of the report page.
+    """The results of :func:`build`, each as JSON values; the report page's path and the network's.
 
     ``verification`` is None if it was not asked for.
     """
 
     folder: Path
     page: Path
+    program: Path
     evaluation: dict[str, Any]
     generated: dict[str, Any]
     simulation: dict[str, Any]
@@ -197,6 +198,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         return Built(
             folder=workspace.folder,
             page=workspace.folder / PAGE,
+            program=quantized / PROGRAM,
             evaluation=page.evaluation,
             generated=summary(accelerator, generated / "core.v"),
             simulation=page.simulation,

@@ -20,7 +20,8 @@ p { max-width: 44rem; overflow-wrap: anywhere; }
 figure { margin: 0; padding: .4rem; }
 figure svg { width: 100%; height: auto; display: block; }
 .strips { margin-top: .6rem; padding: .6rem .7rem; }
-figcaption { font-weight: 600; margin-bottom: .3rem; }
+figcaption { font-weight: 600; margin-bottom: .3rem; overflow-wrap: anywhere; }
+.legend li { min-width: 0; overflow-wrap: anywhere; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: 0 0 .5rem;
   padding: 0; font-size: .85rem; }
 .legend svg { display: inline-block; width: .8rem; height: .8rem; vertical-align: -.05rem; }
@@ -32,6 +33,7 @@ figcaption { font-weight: 600; margin-bottom: .3rem; }
 .strong { font-weight: 700; color: #8f2019; }
 .axis { display: flex; justify-content: space-between; font-size: .82rem; color: #4c545e;
   margin: .1rem 12.2rem 0 10.7rem; }
+.heat .scroll { margin: 0; border: 0; }
 .again { margin: .4rem 0 0; font-size: .82rem; color: #4c545e; max-width: none; }
 .again code { display: block; color: #1b1f24; user-select: all; }
 .again span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; }
@@ -80,9 +82,15 @@ def cards(facts: Iterable[tuple[str, str]]) -> str:
     return f'<div class="facts">{inside}</div>'
 
 
-def figures(charts: Iterable[str]) -> str:
-    """SVG pictures, as many beside each other as the screen has room for."""
-    return '<div class="figures">' + "".join(f"<figure>{c}</figure>" for c in charts) + "</div>"
+def figures(charts: Iterable[str], *, framed: bool = True) -> str:
+    """Pictures, as many beside each other as the screen has room for.
+
+    Args:
+        charts: SVG pictures, or whole figures.
+        framed: make figures of them.
+    """
+    parts = (f"<figure>{chart}</figure>" if framed else chart for chart in charts)
+    return f'<div class="figures">{"".join(parts)}</div>'
 
 
 def reproduce(*commands: str) -> str:

@@ -41,10 +41,11 @@ def generate(
     *,
     progress: Progress,
     interface: "Interface" = "stream",
+    checksum: bool = False,
 ) -> None:
     """Writes Verilog, ROM images, flash image and manifest to ``folder``."""
     yowasp.prepare("yosys", progress=progress)
-    accelerator.write_verilog(folder, interface)
+    accelerator.write_verilog(folder, interface, checksum=checksum)
 
 
 def accelerate(
