@@ -13,7 +13,7 @@ def test_a_cell_for_every_answer_that_was_given():
     places = [
         ((int(c.get("x")) - MARGIN) // CELL, (int(c.get("y")) - MARGIN) // CELL) for c in cells
     ]
-    assert places == [[0, 0], [1, 0], [1, 1]]
+    assert places == [(0, 0), (1, 0), (1, 1)]
     assert [cell.findtext("title") for cell in cells] == [
         "label 0, answer 0: 8 of 10",
         "label 0, answer 1: 2 of 10",
