@@ -118,7 +118,9 @@ class BoardTop(Elaboratable):
         """The domain "sync", and "start" with the same clock and no reset, which counts it out."""
         board = self.board
         pin = ports.of(board.clock)
-        clock, pll_locked, locked = Signal(), Signal(), Signal()
+        clock = Signal()
+        pll_locked = Signal()
+        locked = Signal()
         if board.clock_on_pll_pad:
             source: Any = pin.io
         else:

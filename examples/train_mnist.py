@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -26,6 +27,20 @@ Array = NDArray[np.float32]
 OPSET = 13
 PIXEL_RANGE = 255.0
 BATCH = 128
+
+
+class Layer(Protocol):
+    """A step of a network, forward and backward."""
+
+    @property
+    def parameters(self) -> list[Array]: ...
+
+    @property
+    def gradients(self) -> list[Array]: ...
+
+    def forward(self, x: Array) -> Array: ...
+
+    def backward(self, gradient: Array) -> Array: ...
 
 
 @dataclass(eq=False)
@@ -165,9 +180,6 @@ class Dropout:
         return gradient * self.scale
 
 
-Layer = Dense | Conv | Relu | MaxPool | Dropout
-
-
 class Adam:
     """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019)."""
 
@@ -296,6 +308,7 @@ class OnnxWriter:
         self.value = "image"
         self.shape: tuple[int, int, int] = (28, 28, 1)
         self.scale = 1.0 / PIXEL_RANGE
+        self.opsets = [helper.make_opsetid("", OPSET)]
 
     def add(self, layer: Layer) -> None:
         """Appends the nodes of one layer; Dropout leaves none."""
@@ -317,9 +330,7 @@ class OnnxWriter:
         image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 1, 28, 28])
         logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 10])
         graph = helper.make_graph(self.nodes, name, [image], [logits], self.weights)
-        model = helper.make_model(
-            graph, producer_name="train_mnist.py", opset_imports=[helper.make_opsetid("", OPSET)]
-        )
+        model = helper.make_model(graph, producer_name="train_mnist.py", opset_imports=self.opsets)
         model.ir_version = 8
         onnx.checker.check_model(model)
         return model

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from shiftwork.errors import CapacityError
+from shiftwork.hw import rom
 from shiftwork.hw.config import Family
 
 READ_LATENCY = 1
@@ -71,7 +72,8 @@ class ActivationBank(wiring.Component):
             # Without it synthesis adds logic that defines a read of the byte that is written.
             attrs={"no_rw_check": 1},
         )
-        read, write = storage.read_port(), storage.write_port(granularity=8)
+        read = rom.read_port(storage)
+        write = storage.write_port(granularity=8)
         m.d.comb += [
             read.addr.eq(self.read_address),
             read.en.eq(1),

@@ -127,6 +127,11 @@ class Rom(wiring.Component):
         return data
 
 
+def read_port(storage: memory.Memory) -> memory.ReadPort:
+    """A read port whose signals are not named after a variable."""
+    return storage.read_port()
+
+
 def part_blocks(depth: int, width: int, family: Family) -> int:
     """Block RAMs of a part of a ROM, no deeper than their deepest form.
 

@@ -671,7 +671,8 @@ def _settle(
     """The pipeline's state before the last chunk; None if a chunk before is late."""
     length = work.cycles + pad
     start = _drain_start(work, shape)
-    endless, ending = (_reads(work, pad, chunks=chunks) for chunks in (None, 2))
+    tiles_and_groups = work.line_tiles * work.groups
+    chunks = work.tile_lines * tiles_and_groups
 
     def settled(kind: tuple[int, int], pipeline: Pipeline | None, reads: Reads) -> Pipeline | None:
         if pipeline is None:
@@ -680,6 +681,8 @@ def _settle(
         if interval.last_step is None or interval.last_step >= start + length - lead:
             return None
         return interval.pipeline
+
+    endless = _reads(work, pad, chunks=None)
 
     @cache
     def chunk(kind: tuple[int, int], pipeline: Pipeline | None) -> Pipeline | None:
@@ -697,18 +700,33 @@ def _settle(
     def line(pipeline: Pipeline | None) -> Pipeline | None:
         return tile(work.last_rows, tiles(pipeline, work.line_tiles - 1))
 
-    def lines(count: int) -> Pipeline | None:
-        return _repeated(line, EMPTY, count)
+    def place(index: int) -> tuple[int, int, int, int]:
+        """Whole lines and tiles before a chunk, rows of its tile, number of its group."""
+        lines, rest = divmod(index, tiles_and_groups)
+        before, group = divmod(rest, work.groups)
+        return lines, before, work.last_rows if before == work.line_tiles - 1 else work.rows, group
 
-    # While the last chunk but one drains, the fetch unit comes to its end.
-    if work.groups > 1:
-        before = tiles(lines(work.tile_lines - 1), work.line_tiles - 1)
-        before = groups(work.last_rows, before, work.groups - 2)
-        return settled((work.last_rows, work.columns), before, ending)
-    if work.line_tiles > 1:
-        before = tiles(lines(work.tile_lines - 1), work.line_tiles - 2)
-        return settled((work.rows, last_channels), before, ending)
-    return settled((work.last_rows, last_channels), lines(work.tile_lines - 2), ending)
+    # While the last chunks but one drain, the fetch unit has come to its end.
+    steady = max(0, chunks - 1 - _ending_chunks(start, length))
+    lines, before, rows, group = place(steady)
+    pipeline = groups(rows, tiles(_repeated(line, EMPTY, lines), before), group)
+    for index in range(steady, chunks - 1):
+        _, _, rows, group = place(index)
+        kind = (rows, last_channels if group == work.groups - 1 else work.columns)
+        pipeline = settled(kind, pipeline, _reads(work, pad, chunks=chunks - index))
+    return pipeline
+
+
+def _ending_chunks(start: int, length: int) -> int:
+    """How many chunks before the last one still drain when the fetch unit no longer reads.
+
+    A chunk that ``n - 1`` others follow sees reads up to ``n`` chunks from its first turn on.
+
+    Args:
+        start: cycle of a chunk's first drain step, counted from its first turn.
+        length: cycles of a chunk.
+    """
+    return max(0, (start + length - window_walker.ADDRESS_STAGES - 1) // length - 1)
 
 
 def _repeated(

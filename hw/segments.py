@@ -443,5 +443,6 @@ def _writes_aligned(walk: Walk, target: Tensor) -> bool:
     written = shape.lanes if target.bits == 32 else min(channels, columns, shape.word_bytes)
     if written <= shape.word_bytes - shape.bank_bytes + 1:
         return True
-    steps = (channels if pixels > 1 else 0, columns if channels > columns else 0)
+    planes = target.size if target.bits == 32 else 0
+    steps = (channels if pixels > 1 else 0, columns if channels > columns else 0, planes)
     return not any(step % shape.bank_bytes for step in steps)

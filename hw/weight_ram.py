@@ -55,7 +55,8 @@ class WeightRam(wiring.Component):
             # Without the second synthesis adds logic that defines a read of the byte being written.
             attrs={"ram_style": "block", "no_rw_check": 1},
         )
-        read, write = storage.read_port(), storage.write_port()
+        read = rom.read_port(storage)
+        write = storage.write_port()
         m.d.comb += [
             read.en.eq(self.enable),
             write.addr.eq(self.write_address),

@@ -10,38 +10,72 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from shiftwork.errors import ModelError
 from shiftwork.quant import graph, program
+from shiftwork.quant.codebook import INT4
 from shiftwork.quant.convolutions import Target, convolution_op, layer_convs
 from shiftwork.quant.dot_product import Rows
 from shiftwork.quant.fusion import Layer
 from shiftwork.quant.graph import Graph, Grid
 from shiftwork.quant.input_grid import tensor_of_grid
 from shiftwork.quant.layers import bounded, move_op
+from shiftwork.quant.levels import INT8
 from shiftwork.quant.program import MAX_ACCUMULATOR_BITS, Op, Tensor
 from shiftwork.quant.row_quantizer import IntegerRows
-from shiftwork.quant.scales import FloatArray, IntegerArray
+from shiftwork.quant.scales import FloatArray
 
 EXPONENTS = range(-32, 64)
 Step = tuple[Op, Tensor]
 
 
-def exact_steps(network: Graph, plan: Sequence[Layer], source: Tensor) -> list[Step] | None:
+def exact_steps(
+    network: Graph, plan: Sequence[Layer], source: Tensor, weights: str = "int8"
+) -> list[Step] | None:
     """The ops of ``network`` and what they write, on the grids of the source model.
 
     Args:
         network: canonical, with the grids of the source model.
         plan: its layers; what has a grid is not part of a sum.
         source: the network's input, on its grid.
+        weights: what they shall be, as ``QuantizerOptions.weights``.
 
     Returns:
         None if a grid is missing or no power of two, or a layer has no exact form.
+
+    Raises:
+        ModelError: if there is an exact form, but with other weights than asked for.
     """
+    steps = _steps(network, plan, source, INT8)
+    if steps is None or weights == "int8":
+        return steps
+    text = (
+        f"the network '{network.name}' is quantized already, and its weights are taken over as "
+        "they are"
+    )
+    if weights != "int4":
+        raise ModelError(f"{text}: they cannot become {weights}; quantize its float original")
+    coded = _steps(network, plan, source, (INT4[0], INT4[-1]))
+    if coded is None:
+        name, value = _outside(steps, INT4[0], INT4[-1])
+        raise ModelError(
+            f"{text}: op '{name}' has the weight {value}, which is no int4 ({INT4[0]} to "
+            f"{INT4[-1]}); ask for int8, or train the network with 4 bits, and its last layer with "
+            "one scale for all channels"
+        )
+    return coded
+
+
+def _steps(
+    network: Graph, plan: Sequence[Layer], source: Tensor, bounds: tuple[int, int]
+) -> list[Step] | None:
+    """The ops, with weights inside of ``bounds``."""
     if not network.grids or source.gain != 1.0:
         return None
     tensors, steps = {source.name: source}, list[Step]()
     for layer in plan:
-        step = _exact_step(network, layer, tensors)
+        step = _exact_step(network, layer, tensors, bounds)
         if step is None:
             return None
         tensors[step[1].name] = step[1]
@@ -49,11 +83,31 @@ def exact_steps(network: Graph, plan: Sequence[Layer], source: Tensor) -> list[S
     return steps
 
 
-def _exact_step(network: Graph, layer: Layer, tensors: Mapping[str, Tensor]) -> Step | None:
+def _outside(steps: Sequence[Step], lo: int, hi: int) -> tuple[str, int]:
+    """The first weight that is not in ``lo..hi``, and the op that has it."""
+    return next(
+        (op.name, int(value))
+        for op, _ in steps
+        for values in _weights(op)
+        for value in values.ravel()
+        if not lo <= value <= hi
+    )
+
+
+def _weights(op: Op) -> list[NDArray[np.int8]]:
+    if not isinstance(op, program.Conv):
+        return []
+    products = [term.weights for term in op.terms if isinstance(term, program.Product)]
+    return [op.weights, *products]
+
+
+def _exact_step(
+    network: Graph, layer: Layer, tensors: Mapping[str, Tensor], bounds: tuple[int, int]
+) -> Step | None:
     grid = network.grids.get(layer.output) or network.grids.get(layer.node.output)
     match layer.node:
         case graph.Conv():
-            return _exact_conv(layer, grid, tensors)
+            return _exact_conv(layer, grid, tensors, bounds)
         case graph.AveragePool() as node:
             return _exact_average(layer, node, grid, tensors[node.input])
         case node:
@@ -77,7 +131,9 @@ def _on_grid(layer: Layer, grid: Grid) -> Tensor | None:
     return bounded(tensor, layer.bounds)
 
 
-def _exact_conv(layer: Layer, grid: Grid | None, tensors: Mapping[str, Tensor]) -> Step | None:
+def _exact_conv(
+    layer: Layer, grid: Grid | None, tensors: Mapping[str, Tensor], bounds: tuple[int, int]
+) -> Step | None:
     tensor = None if grid is None else _on_grid(layer, grid)
     raw = grid is None and layer.last and not layer.bounds.present
     if tensor is None and not raw:
@@ -85,7 +141,7 @@ def _exact_conv(layer: Layer, grid: Grid | None, tensors: Mapping[str, Tensor]) 
     convs = layer_convs(layer)
     sources = tuple(tensors[conv.input] for conv in convs)
     rows = Rows.of(convs, sources, tuple(tensors[name] for name in layer.residuals))
-    integers = _exact_rows(rows, None if tensor is None else tensor.exponent)
+    integers = _exact_rows(rows, None if tensor is None else tensor.exponent, bounds)
     if integers is None:
         return None
     bias = rows.integer_bias(integers.exponents, integers.weights)
@@ -95,41 +151,46 @@ def _exact_conv(layer: Layer, grid: Grid | None, tensors: Mapping[str, Tensor]) 
     return convolution_op(layer, target, bias, tensors)
 
 
-def _exact_rows(rows: Rows, output_exponent: int | None) -> IntegerRows | None:
+def _exact_rows(
+    rows: Rows, output_exponent: int | None, bounds: tuple[int, int]
+) -> IntegerRows | None:
     """The least exponents at which weights and biases are whole numbers; None if there are none.
 
+    Where no exponent makes a bias whole, it is the greatest for the weights: the bias is rounded.
     Without an output exponent all rows have the same one.
     """
     others = [tensor.exponent for tensor in rows.residuals]
     others += [] if output_exponent is None else [output_exponent]
     least, most = max(others, default=-np.inf), min(others, default=np.inf) + program.MAX_SHIFT
-    found = np.full(len(rows.weights), EXPONENTS.stop, np.int64)
-    for exponent in reversed(EXPONENTS):
-        if least <= exponent <= most:
-            found[_whole(rows, exponent)] = exponent
-    if output_exponent is None:
-        found = np.full_like(found, found.max())
-    if found.max() == EXPONENTS.stop or not _each_whole(rows, found):
+    exponents = np.array([e for e in EXPONENTS if least <= e <= most], np.int64)
+    if not exponents.size:
         return None
+    fitting = np.array([_fitting(rows.weights, e, bounds) for e in exponents])
+    whole = np.array([_is_whole(np.ldexp(rows.bias, e)) for e in exponents])
+    if output_exponent is None:
+        fitting = np.asarray(fitting.all(axis=1, keepdims=True))
+        whole = np.asarray(whole.all(axis=1, keepdims=True))
+    if not fitting.any(axis=0).all():
+        return None
+    both = fitting & whole
+    first, last = both.argmax(axis=0), len(exponents) - 1 - fitting[::-1].argmax(axis=0)
+    chosen = exponents[np.where(both.any(axis=0), first, last)]
+    found = np.broadcast_to(chosen, len(rows.weights)).copy()
     weights = np.ldexp(rows.weights, found[:, None])
     bias = rows.integer_bias(found, weights)
     fits = rows.reach(found, weights, bias, output_exponent) <= 2.0 ** (MAX_ACCUMULATOR_BITS - 1)
     return IntegerRows(exponents=found, weights=weights) if fits.all() else None
 
 
-def _whole(rows: Rows, exponent: int) -> np.ndarray:
-    """``[O]``: whether a row is made of int8 weights and a whole bias at ``exponent``."""
-    return _is_whole(rows.weights * 2.0**exponent, rows.bias * 2.0**exponent)
+def _fitting(weights: FloatArray, exponent: int, bounds: tuple[int, int]) -> np.ndarray:
+    """``[O]``: whether a row is made of whole numbers inside of ``bounds`` at ``exponent``."""
+    scaled = np.ldexp(weights, exponent)
+    inside = (scaled >= bounds[0]) & (scaled <= bounds[1]) & _is_whole(scaled)
+    return np.asarray(inside.all(axis=1))
 
 
-def _each_whole(rows: Rows, exponents: IntegerArray) -> bool:
-    steps = np.exp2(exponents.astype(np.float64))
-    return bool(_is_whole(rows.weights * steps[:, None], rows.bias * steps).all())
-
-
-def _is_whole(weights: FloatArray, bias: FloatArray) -> np.ndarray:
-    inside = (weights >= -128) & (weights <= 127) & (weights == np.rint(weights))
-    return np.asarray(inside.all(axis=1) & (bias == np.rint(bias)))
+def _is_whole(values: FloatArray) -> np.ndarray:
+    return np.asarray(values == np.rint(values))
 
 
 def _exact_average(

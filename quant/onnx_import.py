@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shiftwork.errors import ModelError
+from shiftwork.quant import onnx_qonnx
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.onnx_builder import GraphBuilder, LayoutError
 from shiftwork.quant.onnx_constants import Constants
@@ -58,10 +59,12 @@ def _build(model: OnnxModel, name: str, *, channels_last: bool) -> Graph:
     importer = Importer(builder, Constants(model), model.input.batch)
     last_use = {tensor: index for index, node in enumerate(nodes) for tensor in node.inputs}
     for index, node in enumerate(nodes):
-        if importer.constants.can_fold(node):
-            importer.constants.fold(node)
-        else:
+        if not importer.constants.can_fold(node):
             _import_node(node, importer)
+        elif node.op in onnx_qonnx.OPS:
+            _fold_qonnx(node, importer.constants)
+        else:
+            importer.constants.fold(node)
         for tensor in node.inputs:
             if last_use[tensor] == index and tensor != output:
                 builder.views.pop(tensor, None)
@@ -75,6 +78,10 @@ def _import_node(node: OnnxNode, importer: Importer) -> None:
         raise
     except Exception as error:  # malformed attributes and inputs that do not fit each other
         raise node.error(f"is malformed: {one_line(error)}") from error
+
+
+def _fold_qonnx(node: OnnxNode, constants: Constants) -> None:
+    constants[node.outputs[0]] = onnx_qonnx.fold(node, [constants[name] for name in node.inputs])
 
 
 def _cut_host_ops(model: OnnxModel) -> tuple[str, tuple[str, ...]]:

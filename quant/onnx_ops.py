@@ -6,11 +6,12 @@ from shiftwork.quant.onnx_file import OnnxNode
 from shiftwork.quant.onnx_layers import LAYERS
 from shiftwork.quant.onnx_moves import MOVES, SHAPES
 from shiftwork.quant.onnx_pooling import POOLING
+from shiftwork.quant.onnx_qonnx import QONNX
 from shiftwork.quant.onnx_quantization import QUANTIZATION
 
-HANDLERS = LAYERS | ELEMENTWISE | POOLING | MOVES | QUANTIZATION | SHAPES
+HANDLERS = LAYERS | ELEMENTWISE | POOLING | MOVES | QUANTIZATION | QONNX | SHAPES
 HOST_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
-MOVE_OPS = frozenset(MOVES | QUANTIZATION)
+MOVE_OPS = frozenset(MOVES | QUANTIZATION | QONNX)
 
 
 def import_node(node: OnnxNode, importer: Importer) -> None:

@@ -15,7 +15,11 @@ from shiftwork.quant.onnx_views import View
 
 
 def _quantize(node: OnnxNode, importer: Importer) -> None:
-    grid = _grid(node, importer)
+    round_to(node, importer, _grid(node, importer))
+
+
+def round_to(node: OnnxNode, importer: Importer, grid: Grid) -> None:
+    """The node's output is its first input, saturated and on ``grid``."""
     _pass_on(node, importer)
     if _saturates(node, importer, grid):
         _clip(node, importer, grid)

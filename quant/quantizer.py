@@ -65,14 +65,10 @@ def quantize(
     )
     source_tensor = _input_tensor(network, samples, options)
     plan = layers(network, rounded=network.grids.keys())
-    steps, levels = exact_steps(network, plan, source_tensor), Levels()
+    steps = exact_steps(network, plan, source_tensor, options.weights)
+    levels = Levels(INT4 if options.weights == "int4" else None)
     if steps is None:
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
-    elif options.weights != "int8":
-        raise ModelError(
-            f"the network '{source.name}' is quantized already, and its weights are taken over as "
-            f"they are: they cannot become {options.weights}; quantize its float original"
-        )
     return Program(
         name=source.name,
         tensors=(source_tensor, *(tensor for _, tensor in steps)),

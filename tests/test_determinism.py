@@ -1,5 +1,6 @@
 """The same network and options give the same bytes, on every machine and with every Python."""
 
+import ast
 import json
 import os
 import subprocess
@@ -80,3 +81,32 @@ def test_what_counts_as_a_difference(
 def test_every_network_is_stored(module: ModuleType) -> None:
     stored: dict[str, Any] = json.loads(module.STORED.read_text())
     assert stored.keys() == module.CASES.keys() == set(CASES)
+
+
+def paired_names(text: str) -> list[int]:
+    """Lines that assign several new signals or ports at once: Amaranth names them by bytecode."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            names = [
+                ast.unparse(part.func) for part in node.value.elts if isinstance(part, ast.Call)
+            ]
+            if any(name == "Signal" or name.endswith("_port") for name in names):
+                found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["hw", "boards"])
+def test_no_signal_takes_its_name_from_a_statement_of_several(folder: str) -> None:
+    """Python 3.13 compiles such a statement to other bytecode: the Verilog would differ."""
+    files = sorted((TESTS.parent / folder).glob("*.py"))
+    assert len(files) > 20
+    assert {file.name: paired_names(file.read_text()) for file in files} == {
+        file.name: [] for file in files
+    }
+
+
+def test_signals_that_share_a_statement_are_noticed() -> None:
+    assert paired_names("a, b = Signal(), Signal(8)") == [1]
+    assert paired_names("a = 1\nr, w = x.read_port(), x.write_port()") == [2]
+    assert paired_names("a = Signal()\nb, c = address[1:], Cat(d)") == []

@@ -327,3 +327,15 @@ def test_wide_banks_refuse_words_at_odd_addresses(case: ProgramBuilder) -> None:
     message = "op 'odd' reads or writes words at any byte, which memory banks of 2 bytes cannot"
     with pytest.raises(CapacityError, match=message):
         last_walks(case, **WIDE_BANKS)
+
+
+@pytest.mark.parametrize(("outputs", "lanes", "fits"), [(6, 4, True), (5, 4, False), (5, 2, True)])
+def test_wide_banks_and_the_planes_of_accumulators(outputs: int, lanes: int, fits: bool) -> None:
+    """Each plane begins behind the one before, at any byte if the outputs are an odd number."""
+    program = builder(1, 1, 2).conv(outputs, (1, 1), accumulators=True, name="odd").build()
+    shape = ArrayShape(rows=1, columns=4, lanes=lanes, word_bytes=4, bank_bytes=2)
+    if fits:
+        assert make_schedule(program, shape).layers
+        return
+    with pytest.raises(CapacityError, match="op 'odd' reads or writes words at any byte, which"):
+        make_schedule(program, shape)

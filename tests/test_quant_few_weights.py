@@ -110,6 +110,12 @@ def test_a_network_that_is_quantized_already_keeps_its_weights(float_network, we
     out = net.conv("x", 2, (1, 1), weights=[[[[1.0, 2.0]]], [[[3.0, 4.0]]]], bias=[0.0, 0.0])
     grid = Grid(scale=1.0, zero_point=0, lo=-128, hi=127)
     graph = net.build(grids={"x": grid, out: grid})
-    assert quantize(graph, net.samples(3)).codebook is None
+    plain = quantize(graph, net.samples(3))
+    assert plain.codebook is None
+    if weights == "int4":
+        coded = quantize(graph, net.samples(3), QuantizerOptions(weights=weights))
+        assert coded.codebook == tuple(range(-8, 8))
+        assert all_weights(coded).tolist() == all_weights(plain).tolist() == [1, 2, 3, 4]
+        return
     with pytest.raises(ModelError, match=f"already, .* cannot become {weights}; quantize"):
         quantize(graph, net.samples(3), QuantizerOptions(weights=weights))
