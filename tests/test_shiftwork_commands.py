@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import helper
+from page_examples import example_report
 
 from shiftwork import __main__
-from shiftwork.boards.report import Report, Resource
 from shiftwork.build import Job, build
 from shiftwork.commands import command_line, page_commands
 
@@ -82,27 +82,7 @@ def page(write_onnx, tmp_path, monkeypatch):
 
 
 def report(accelerator):
-    none, schedule = Resource(used=0, available=10), accelerator.schedule
-    return Report(
-        network="network",
-        board="icebreaker",
-        title="iCEBreaker",
-        rows=2,
-        columns=3,
-        **dict.fromkeys(("lut", "ff", "bram", "dsp", "spram"), none),
-        blocks={},
-        fmax_mhz=40.0,
-        seeds={1: 40.0},
-        seed=1,
-        target_mhz=36.0,
-        critical_path="",
-        cycles=schedule.cycles,
-        macs=schedule.macs,
-        io_bytes=(50, 20),
-        rom_bytes=schedule.rom_bytes,
-        activation_bytes=schedule.activation_bytes,
-        versions={},
-    )
+    return example_report(cycles=accelerator.schedule.cycles, macs=accelerator.schedule.macs)
 
 
 def commands_of(page):

@@ -1,3 +1,5 @@
+from page_examples import layer_error
+
 from shiftwork.quality_view import accuracy_section, blamed, error_section
 
 EVALUATION = {
@@ -12,18 +14,6 @@ EVALUATION = {
 
 def layer(name, sqnr_db):
     return {"name": name, "op": "Conv", "sqnr_db": sqnr_db}
-
-
-def error(name, effect_db):
-    return {
-        "name": name,
-        "alone_db": 39.5,
-        "effect_db": effect_db,
-        "saturated": 1,
-        "values": 50,
-        "worst_channel": 2,
-        "worst_channel_db": 30.5,
-    }
 
 
 def test_accuracy():
@@ -48,7 +38,7 @@ def test_without_labels():
 
 
 def test_the_layer_to_blame_is_marked():
-    errors = [error("a", 50.0), error("b", 35.0), error("c", None)]
+    errors = [layer_error("a", 50.0), layer_error("b", 35.0), layer_error("c", None)]
     layers = [layer("a", 45.0), layer("b", 40.0), layer("c", None), layer("copy", None)]
     assert blamed(errors) == "b"
     text = error_section(layers, errors, blame="b costs most", quantize="q", compare="c")
@@ -58,6 +48,8 @@ def test_the_layer_to_blame_is_marked():
 
 
 def test_nobody_to_blame():
-    assert blamed([error("a", None)]) is None
-    text = error_section([layer("a", None)], [error("a", None)], blame="", quantize="", compare="")
+    assert blamed([layer_error("a", None)]) is None
+    text = error_section(
+        [layer("a", None)], [layer_error("a", None)], blame="", quantize="", compare=""
+    )
     assert "strong" not in text

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 import browser
 import numpy as np
 import pytest
+from page_examples import example_report, layer_error
 
 from shiftwork.boards.accelerator import memory_binding
-from shiftwork.boards.report import Report, Resource
 from shiftwork.commands import PageCommands
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
@@ -65,30 +65,6 @@ def page():
     )
     schedule = make_schedule(program, ArrayShape(rows=2, columns=3))
     layer = {"name": "<conv>", "op": "Conv", "sqnr_db": 41.25, "shift_min": 2, "shift_max": 2}
-    report = Report(
-        network="digits",
-        board="icebreaker",
-        title="iCEBreaker",
-        rows=2,
-        columns=3,
-        lut=Resource(used=2640, available=5280),
-        ff=Resource(used=1000, available=5280),
-        bram=Resource(used=29, available=30),
-        dsp=Resource(used=8, available=8),
-        spram=Resource(used=0, available=4),
-        blocks={"array": {"lut": 1500}},
-        fmax_mhz=40.0,
-        seeds={1: 40.0},
-        seed=1,
-        target_mhz=36.0,
-        critical_path="a to b",
-        cycles=100,
-        macs=96,
-        io_bytes=(32, 48),
-        rom_bytes=6,
-        activation_bytes=80,
-        versions={"shiftwork": "0.1.0"},
-    )
     return Page(
         schedule=schedule,
         places=memory_binding(schedule),
@@ -101,11 +77,11 @@ def page():
             "evaluated_on": "t.npz",
             "layers": [layer | {"accumulator_bits": 17}],
         },
-        errors=[error_of("<conv>", 38.5)],
+        errors=[layer_error("<conv>", 38.5)],
         blame="<conv> costs most: with its error alone the output would have 38.5 dB",
         simulation={"engine": "verilator", "inputs": 20, "layers_compared": 1, "mismatches": 0},
         verification=None,
-        report=report,
+        report=example_report(),
         commands=PageCommands(
             build="shiftwork build digits.onnx -o out",
             quantize="shiftwork quantize digits.onnx -o net.npz",
@@ -117,18 +93,6 @@ def page():
             weights="python -c pass",
         ),
     )
-
-
-def error_of(name, effect_db):
-    return {
-        "name": name,
-        "alone_db": 39.5,
-        "effect_db": effect_db,
-        "saturated": 1,
-        "values": 50,
-        "worst_channel": 2,
-        "worst_channel_db": 30.5,
-    }
 
 
 def read(page):
@@ -227,7 +191,7 @@ def long_page(page):
         page,
         schedule=schedule,
         evaluation=page.evaluation | {"layers": layers},
-        errors=[error_of(name, 40.0 + i) for i, name in enumerate(names)],
+        errors=[layer_error(name, 40.0 + i) for i, name in enumerate(names)],
         report=dataclasses.replace(page.report, seeds={1: 40.0, 2: 35.0, 3: 38.0}),
         commands=dataclasses.replace(page.commands, build="shiftwork build " + "a" * 300),
     )

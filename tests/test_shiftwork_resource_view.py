@@ -1,36 +1,21 @@
 from dataclasses import replace
 
 import pytest
+from page_examples import example_report
 
-from shiftwork.boards.report import Report, Resource
+from shiftwork.boards.report import Resource
 from shiftwork.resource_view import clock_section, resource_section
 
 
 @pytest.fixture
 def report():
-    return Report(
-        network="digits",
-        board="icebreaker",
-        title="iCEBreaker",
-        rows=2,
-        columns=3,
-        lut=Resource(used=2640, available=5280),
-        ff=Resource(used=1000, available=5280),
+    return example_report(
         bram=Resource(used=31, available=30),
-        dsp=Resource(used=8, available=8),
         spram=Resource(used=0, available=0),
         blocks={"array": {"lut": 1320}, "drain": {"lut": 528, "bram": 3}, "rom": {"bram": 27}},
-        fmax_mhz=40.0,
         seeds={1: 35.0, 2: 40.0, 3: 38.0},
         seed=2,
-        target_mhz=36.0,
         critical_path="a <to> b",
-        cycles=100,
-        macs=96,
-        io_bytes=(32, 48),
-        rom_bytes=6,
-        activation_bytes=80,
-        versions={},
     )
 
 

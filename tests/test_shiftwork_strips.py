@@ -41,6 +41,12 @@ def test_an_axis_of_its_own_and_the_one_to_look_at():
     assert figure.find("div").get("class") == "strip strong"
 
 
+def test_long_names_break_at_slashes():
+    text = strips("title", [Strip(label="model/stage/conv", text="", pieces=[])], total=1)
+    assert "model/<wbr/>stage/<wbr/>conv" in text
+    assert "model/stage/conv" in "".join(parsed(text).itertext())
+
+
 def test_names_are_escaped():
     line = Strip(
         label='<a "b">', text="<c>", pieces=[Piece(start=0, length=1, fill="#111", title="<d>")]

@@ -61,7 +61,9 @@ if TYPE_CHECKING:
     from shiftwork.build import Built, Job
 
 app = typer.Typer(
-    help="Turns a trained neural network into a shift-only int8 accelerator for small FPGAs.",
+    help="Turns a trained neural network into a shift-only int8 accelerator for small FPGAs. Begin "
+    "with 'shiftwork demo', or with 'shiftwork build NET.onnx', which says what it needs; each "
+    "command ends with the next one to run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -25,14 +25,14 @@ figcaption { font-weight: 600; margin-bottom: .3rem; overflow-wrap: anywhere; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: 0 0 .5rem;
   padding: 0; font-size: .85rem; }
 .legend svg { display: inline-block; width: .8rem; height: .8rem; vertical-align: -.05rem; }
-.strip { display: grid; grid-template-columns: 10rem 1fr 11.5rem; gap: 0 .7rem; align-items: center;
+.strip { display: grid; grid-template-columns: 12rem 1fr 11.5rem; gap: 0 .7rem; align-items: center;
   font-size: .88rem; padding: .12rem 0; break-inside: avoid; }
 .strip .name { overflow-wrap: anywhere; line-height: 1.2; }
 .strip .value { text-align: right; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .strip svg { width: 100%; height: 1.25rem; outline: 1px solid #c3c8cf; background: #fbfbfc; }
 .strong { font-weight: 700; color: #8f2019; }
 .axis { display: flex; justify-content: space-between; font-size: .82rem; color: #4c545e;
-  margin: .1rem 12.2rem 0 10.7rem; }
+  margin: .1rem 12.2rem 0 12.7rem; }
 .heat .scroll { margin: 0; border: 0; }
 .again { margin: .4rem 0 0; font-size: .82rem; color: #4c545e; max-width: none; }
 .again code { display: block; color: #1b1f24; user-select: all; }

@@ -83,11 +83,16 @@ def _line(line: Strip, total: float) -> str:
     shapes = "".join(map(_rectangle, line.pieces))
     kind = "strip strong" if line.strong else "strip"
     return (
-        f'<div class="{kind}"><span class="name">{html.escape(line.label)}</span>'
+        f'<div class="{kind}"><span class="name">{_breakable(line.label)}</span>'
         f'<svg viewBox="0 0 {_number(total)} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{name}: {html.escape(line.text, quote=True)}">{shapes}</svg>'
         f'<span class="value">{html.escape(line.text)}</span></div>\n'
     )
+
+
+def _breakable(label: str) -> str:
+    """A path breaks behind a slash, before it breaks anywhere."""
+    return html.escape(label).replace("/", "/<wbr/>")
 
 
 def _rectangle(piece: Piece) -> str:
