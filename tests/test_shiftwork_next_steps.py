@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from onnx import helper
+from page_examples import example_report
 
 from shiftwork import __main__
 from shiftwork.next_steps import (
@@ -136,6 +137,29 @@ def test_what_is_not_known_is_left_to_the_user(monkeypatch):
     assert after_flash(Path("bit")) == "shiftwork run net.npz INPUTS.npz --compare --port PORT"
     Path("bit/run.json").write_text("[]")
     assert after_flash(Path("bit")) is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_after_the_demonstration(monkeypatch):
+    """The same clock is asked for; and what to do with a network of one's own."""
+    built = SimpleNamespace(
+        folder=Path("shiftwork-demo"),
+        page=Path("shiftwork-demo/report.html"),
+        program=Path("shiftwork-demo/quantize/net.npz"),
+        report=example_report(),
+        evaluation={"accuracy_float": 99.0, "accuracy_int8": 98.5, "samples": 200},
+        simulation={"inputs": 20},
+        as_dict=dict,
+    )
+    monkeypatch.setattr("shiftwork.build.build", lambda *_, **__: built)
+    expected = (
+        "shiftwork bitstream shiftwork-demo/quantize/net.npz --board icebreaker --clock 30.0 "
+        "--output shiftwork-demo/bitstream"
+    )
+    code, out, _ = run("shiftwork demo")
+    assert (code, following(out)) == (0, expected)
+    assert "your own network: shiftwork build NET.onnx --board icebreaker" in out
+    assert json.loads(run("shiftwork demo --json")[1]) == {"next": expected}
 
 
 @pytest.mark.slow
