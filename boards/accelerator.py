@@ -6,14 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from shiftwork.boards import fit, fusesoc, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.netlist_verilog import netlist_verilog
-from shiftwork.boards.ports import axi_stream_ports, stream_ports
+from shiftwork.boards.ports import CHECK_PORTS, axi_stream_ports, stream_ports
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
@@ -64,6 +63,7 @@ class Accelerator(Core):
     ):
         # Most accelerators are written to files and not elaborated: no warning about that.
         self._MustUse__used = True
+        self._texts: dict[tuple[Interface, bool], str] = {}
         self.program = program
         self.board = None if board is None else find(board)
         self.schedule = _schedule(
@@ -101,14 +101,21 @@ class Accelerator(Core):
             framed=framed,
         )
 
-    def verilog(self, interface: Interface = "stream") -> str:
+    def verilog(self, interface: Interface = "stream", *, checksum: bool = False) -> str:
         """The accelerator as Verilog; the same text for the same network, options and tools.
 
+        Args:
+            interface: the ports.
+            checksum: the weight ROMs are checked after reset, as the option of ``Core``.
+
         Raises:
-            OutputError: if there is no such interface.
+            OutputError: if there is no such interface, or there are no weight ROMs to check.
         """
         _check(interface)
-        return self._verilog if interface == "stream" else self._axi_stream_verilog
+        key = interface, checksum
+        if key not in self._texts:
+            self._texts[key] = self._make_verilog(interface, checksum)
+        return self._texts[key]
 
     def netlist(self, folder: str | Path | None = None) -> str:
         """The netlist that place and route gets, as Verilog with the same ports but the trace.
@@ -123,14 +130,18 @@ class Accelerator(Core):
         """
         return netlist_verilog(self, folder=folder)
 
-    @cached_property
-    def _verilog(self) -> str:
-        return self._to_verilog(verilog.to_rtlil(self.core()), verilog.TOP)
-
-    @cached_property
-    def _axi_stream_verilog(self) -> str:
-        text = verilog.axi_stream_to_rtlil(AxiStream(self.core(framed=True)))
-        return self._to_verilog(text, verilog.AXI_STREAM_TOP)
+    def _make_verilog(self, interface: Interface, checksum: bool) -> str:
+        if checksum and (self.config.copies_weights or not self.schedule.images.weights[0]):
+            raise OutputError(
+                f"'{self.program.name}' has no weights in ROMs to check: they come from a flash, "
+                "whose image has a checksum already, or there are none; leave out --checksum"
+            )
+        core = self.core(framed=interface == "axi-stream", checksum=checksum)
+        if interface == "stream":
+            return self._to_verilog(verilog.to_rtlil(core), verilog.TOP)
+        return self._to_verilog(
+            verilog.axi_stream_to_rtlil(AxiStream(core)), verilog.AXI_STREAM_TOP
+        )
 
     def _to_verilog(self, rtlil: str, top: str) -> str:
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
@@ -156,23 +167,26 @@ class Accelerator(Core):
             f"network {self.program.digest}"
         )
 
-    def write_verilog(self, folder: str | Path, interface: Interface = "stream") -> Path:
+    def write_verilog(
+        self, folder: str | Path, interface: Interface = "stream", *, checksum: bool = False
+    ) -> Path:
         """Writes Verilog, ROM images, flash image (if any) and ``manifest.json``.
 
         Args:
             folder: where to; made if it is missing.
             interface: "stream" for ``core.v`` with the module ``shiftwork_core``; "axi-stream" for
                 ``axi_stream.v`` with ``shiftwork_axi_stream``, and a core file for FuseSoC.
+            checksum: as of :meth:`verilog`.
 
         Returns:
             The path of the Verilog.
 
         Raises:
-            OutputError: if they cannot be written, or there is no such interface.
+            OutputError: if they cannot be written, or as of :meth:`verilog`.
         """
         folder = Path(folder)
-        files = self._files(interface)
-        manifest = json.dumps(self._manifest(files, interface), indent=2) + "\n"
+        files = self._files(interface, checksum)
+        manifest = json.dumps(self._manifest(files, interface, checksum), indent=2) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, content in (files | {"manifest.json": manifest.encode()}).items():
@@ -182,13 +196,16 @@ class Accelerator(Core):
             raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
         return folder / verilog_file(interface)
 
-    def manifest(self, interface: Interface = "stream") -> dict[str, Any]:
+    def manifest(
+        self, interface: Interface = "stream", *, checksum: bool = False
+    ) -> dict[str, Any]:
         """What the files hold: ports, memory map, layers, cycles, widths, digests, versions."""
-        return self._manifest(self._files(interface), interface)
+        return self._manifest(self._files(interface, checksum), interface, checksum)
 
-    def _files(self, interface: Interface) -> dict[str, bytes]:
+    def _files(self, interface: Interface, checksum: bool) -> dict[str, bytes]:
         """All files but the manifest, by name."""
-        texts = {verilog_file(interface): self.verilog(interface), **rom_files(self.schedule)}
+        text = self.verilog(interface, checksum=checksum)
+        texts = {verilog_file(interface): text, **rom_files(self.schedule)}
         if interface == "axi-stream":
             description = self._heading().replace("\n", "; ")
             texts[fusesoc.FILE] = fusesoc.core_file(
@@ -197,9 +214,12 @@ class Accelerator(Core):
         files = {name: text.encode() for name, text in texts.items()}
         return files | ({FLASH_FILE: self.flash_image} if self.flash_image else {})
 
-    def _manifest(self, files: dict[str, bytes], interface: Interface) -> dict[str, Any]:
+    def _manifest(
+        self, files: dict[str, bytes], interface: Interface, checksum: bool
+    ) -> dict[str, Any]:
         schedule, config = self.schedule, self.config
         plain = interface == "stream"
+        ports = (stream_ports if plain else axi_stream_ports)(config)
         return {
             "format": MANIFEST_FORMAT,
             "network": {"name": self.program.name, "digest": self.program.digest},
@@ -230,7 +250,7 @@ class Accelerator(Core):
                 "second output buffer": schedule.memory.output_second,
             },
             "layers": [self._layer(op) for op in schedule.ops],
-            "ports": (stream_ports if plain else axi_stream_ports)(config),
+            "ports": ports | (CHECK_PORTS if checksum else {}),
             "files": {name: _digest(content) for name, content in files.items()},
             **({"codebook": config.codebook} if config.codebook else {}),
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},

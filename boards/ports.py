@@ -10,6 +10,10 @@ FLASH_PORTS = {
     "status": "output [1:0], 0: no error; why the weights were not loaded: 1 no image, "
     "2 another build's, 3 damaged",
 }
+CHECK_PORTS = {
+    "weight_check": "output [1:0], 0 while the weight ROMs are checked, 1 if they are right, 2 if "
+    "not: i is never ready then",
+}
 BYTE_IN = "a byte of the frame in NHWC order"
 BYTE_OUT = "a byte of the result, 32-bit values little endian"
 ANSWER_OUT = "a byte of the answer: the class, then its score, both little endian"

@@ -36,7 +36,7 @@ def allocate(program: Program, *, alignment: int = 1, input_buffers: int = BUFFE
         alignment: every tensor begins at a multiple of it, in bytes.
         input_buffers: 2, or 1: then the next frame's bytes wait until the input has been read.
     """
-    alias = _aliases(program)
+    alias = aliases(program)
     source, result = alias[program.input], alias[program.output]
     sizes = {
         t.name: -(-t.bytes // alignment) * alignment
@@ -45,7 +45,7 @@ def allocate(program: Program, *, alignment: int = 1, input_buffers: int = BUFFE
     }
     base = {source: 0, result: input_buffers * sizes[source]}
     reserved = input_buffers * sizes[source] + BUFFERS * sizes[result]
-    lives = _lifetimes(program, alias)
+    lives = lifetimes(program, alias)
     inner = [name for name in lives if name not in base]
     for name in sorted(inner, key=lambda name: (-sizes[name], lives[name])):
         spans = [
@@ -67,7 +67,7 @@ def last_reader(program: Program) -> int:
 
     A reshape itself reads nothing: it is no layer, so that nothing would free the input after it.
     """
-    alias = _aliases(program)
+    alias = aliases(program)
     source = alias[program.input]
     return max(
         index
@@ -76,7 +76,7 @@ def last_reader(program: Program) -> int:
     )
 
 
-def _lifetimes(program: Program, alias: dict[str, str]) -> dict[str, tuple[int, int]]:
+def lifetimes(program: Program, alias: dict[str, str]) -> dict[str, tuple[int, int]]:
     """For every tensor that an op writes the indices of that op and of its last reader."""
     lives: dict[str, tuple[int, int]] = {}
     for index, op in enumerate(program.ops):
@@ -91,7 +91,7 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def _aliases(program: Program) -> dict[str, str]:
+def aliases(program: Program) -> dict[str, str]:
     """For every tensor the one whose bytes it shares; what a TopScore makes has none of its own."""
     alias = {tensor.name: tensor.name for tensor in program.tensors}
     for op in program.ops:

@@ -5,7 +5,7 @@ import re
 from amaranth.back import rtlil
 
 from shiftwork.hw.axi_stream import AxiStream
-from shiftwork.hw.core import FLASH_PORTS, Core
+from shiftwork.hw.core import CHECK_PORTS, FLASH_PORTS, Core
 
 TOP = "shiftwork_core"
 AXI_STREAM_TOP = "shiftwork_axi_stream"
@@ -61,6 +61,8 @@ def to_rtlil(core: Core) -> str:
     }
     if core.has_flash:
         ports |= {name: getattr(core, name) for name in FLASH_PORTS}
+    if core.checksum:
+        ports |= {name: getattr(core, name) for name in CHECK_PORTS}
     named = {name: (signal, None) for name, signal in ports.items()}
     return rtlil.convert(core, name=TOP, ports=named, emit_src=False)
 

@@ -5,7 +5,7 @@ that it reads: what the program computes, and what the float layer computes of t
 that these integers stand for. Errors of earlier layers are thus no part of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,12 +82,17 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
     return tuple(tally.result() for tally in tallies)
 
 
-def blame(errors: tuple[LayerError, ...]) -> str:
-    """The layer whose error costs the output most, in words."""
+def costliest(errors: Sequence[LayerError]) -> LayerError | None:
+    """The layer whose error costs the output most; None if none does."""
     guilty = [error for error in errors if error.effect_db is not None]
-    if not guilty:
+    return min(guilty, key=lambda error: error.effect_db or 0.0, default=None)
+
+
+def blame(errors: Sequence[LayerError]) -> str:
+    """That layer in words."""
+    worst = costliest(errors)
+    if worst is None:
         return "no layer adds an error to the output"
-    worst = min(guilty, key=lambda error: error.effect_db or 0.0)
     text = (
         f"{worst.name} costs most: with its error alone the output would have "
         f"{worst.effect_db:.1f} dB; its own output has {worst.alone_db:.1f} dB"

@@ -65,7 +65,9 @@ def test_the_result_and_the_next_command(command):
     assert "41.5 MHz (seed 2)" in out
     assert "100.0 us" in out
     assert "close the jumper" in out
-    assert out.rstrip().splitlines()[-1] == "  iceprog out/bitstream.bin"
+    *_, loaded_by, following = out.rstrip().splitlines()
+    assert loaded_by == "  iceprog out/bitstream.bin"
+    assert following.startswith("next: shiftwork flash ")
     assert "DSP" not in out
     assert asked["accelerator"].config.shape.elements == 2
     assert (asked["clock_mhz"], asked["seeds"], asked["baud"]) == (None, None, 115_200)
@@ -76,7 +78,9 @@ def test_json_and_options(command):
     options = ["--clock", "24", "--seeds", "3", "--baud", "9600", "--toolchain", "native"]
     code, out, _, asked = command("--json", "--fastest", *options)
     assert code == 0
-    assert json.loads(out) == json.loads(json.dumps(MADE.as_dict()))
+    record = json.loads(out)
+    assert record.pop("next").startswith("shiftwork flash ")
+    assert record == json.loads(json.dumps(MADE.as_dict()))
     assert (asked["clock_mhz"], asked["seeds"], asked["baud"]) == (24.0, 3, 9600)
     assert (asked["fastest"], asked["toolchain"]) == (True, "native")
 

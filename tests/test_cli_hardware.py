@@ -394,6 +394,7 @@ def test_synth(command, tmp_path, net):
     assert set(record) >= SYNTHESIZED
     assert record["target_mhz"] == 12.0
     assert {"used", "available"} <= set(record["dsp"])
+    assert record.pop("next").startswith(f"shiftwork bitstream {net} --board icebreaker --rows 1")
     assert record == json.loads((tmp_path / "report.json").read_text())
     code, _, err = command(*arguments, "-o", tmp_path, "--clock", 500)
     assert code == 1

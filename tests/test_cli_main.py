@@ -40,6 +40,7 @@ def test_help(capsys):
         "demo",
     ):
         assert command in text
+    assert "shiftwork build NET.onnx" in " ".join(text.split())
 
 
 def test_version(capsys):

@@ -102,8 +102,40 @@ def test_compare_a_program_with_its_model(capsys, tmp_path, monkeypatch, program
     assert results[0]["metric"] == pytest.approx(results[1]["metric"], rel=0.05)
 
 
+def test_compare_three_on_a_page(capsys, tmp_path, programs, model, samples):
+    third = tmp_path / "four bits.npz"
+    quantized = ("quantize", model, "--calibration", samples, "-o", third, "--weights", "int4")
+    assert run(capsys, *quantized)[0] == 0
+    folder = tmp_path / "out"
+    options = ("--test", samples, "--model", model, "-o", folder)
+    code, out, _ = run(capsys, "compare", *programs, third, *options, "--json")
+    assert code == 0
+    record = json.loads(out)
+    assert record.pop("page") == str(folder / "report.html")
+    assert record == json.loads((folder / "comparison.json").read_text())
+    assert [result["name"] for result in record["results"]] == [
+        "float",
+        *map(str, programs),
+        str(third),
+    ]
+    text = (folder / "report.html").read_text()
+    assert text.count('<svg viewBox="0 0 150 150"') == 4
+    assert "four bits.npz" in text
+    code, out, _ = run(capsys, "compare", *programs, third, *options)
+    assert code == 0
+    assert out.rstrip().splitlines()[-1] == f"report page: {folder / 'report.html'}"
+
+
+def test_compare_leaves_no_page_after_an_error(capsys, tmp_path, programs):
+    np.savez(tmp_path / "bad.npz", x=np.zeros((3, 7)))
+    options = ("--test", tmp_path / "bad.npz", "-o", tmp_path / "out")
+    code, out, _ = run(capsys, "compare", *programs, *options)
+    assert (code, out) == (1, "")
+    assert not (tmp_path / "out").exists()
+
+
 def test_compare_needs_something_to_compare(capsys, programs, model, samples):
     for pair in ((model, model), (programs[0], programs[0])):
         code, out, err = run(capsys, "compare", *pair, "--test", samples)
         assert (code, out) == (2, "")
-        assert "compare two different programs" in " ".join(err.replace("│", " ").split())
+        assert "compare two or more different programs" in " ".join(err.replace("│", " ").split())

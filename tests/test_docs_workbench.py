@@ -33,16 +33,18 @@ def test_the_commands_run(folder, capsys):
     for name, rounding in (("a.npz", "nearest"), ("b.npz", "compensated")):
         options = f"--calibration inputs.npz -o {name} --rounding {rounding}"
         assert __main__.run(["quantize", "net.onnx", *options.split()]) == 0
+    shutil.copy("a.npz", "c.npz")
     commands = [line for block in blocks("sh") for line in block.splitlines() if line]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         program, *arguments = shlex.split(command, comments=True)
         assert program == "shiftwork"
         assert __main__.run(arguments) == 0, command
     out = capsys.readouterr().out
-    assert out.count("costs most") == 3
+    assert out.count("costs most") == 6
     assert (folder / "analysis" / "report.html").is_file()
     assert (folder / "analysis" / "analysis.json").is_file()
+    assert (folder / "page" / "report.html").is_file()
 
 
 def test_the_python_code_runs(folder, capsys):

@@ -7,7 +7,8 @@ import pytest
 from onnx import helper
 
 from shiftwork.boards.registry import BoardError
-from shiftwork.build import Job, build, command
+from shiftwork.build import Job, build
+from shiftwork.commands import build_command as command
 from shiftwork.errors import DataError, MismatchError
 from shiftwork.sim import executor
 
@@ -72,7 +73,9 @@ class Netlist:
         self.mismatches = mismatches
         self.calls = []
         self.golden = executor.simulate
-        report = SimpleNamespace(as_dict=lambda: {"board": "icebreaker"})
+        report = SimpleNamespace(
+            as_dict=lambda: {"board": "icebreaker"}, rows=1, columns=2, seeds={1: 40.0}
+        )
         monkeypatch.setattr("shiftwork.build.generate", lambda *_, **__: None)
         monkeypatch.setattr("shiftwork.build.synthesize", lambda *_, **__: report)
         monkeypatch.setattr("shiftwork.build.render", lambda page: str(page.verification))

@@ -4,13 +4,14 @@
 """
 
 import os
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
 
-from shiftwork.errors import ShiftworkError
+from shiftwork.errors import ShiftworkError, UsageError
 
 DEBUG = "--debug"
 INTERRUPTED = 130
@@ -38,6 +39,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UsageError as error:
+        complete = shlex.join(["shiftwork", *arguments, *error.add])
+        return _fail(f"error: {error}; next: {complete}", 2)
     except Exception as error:
         if debug:
             traceback.print_exc()

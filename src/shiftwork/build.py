@@ -1,7 +1,6 @@
 """The whole way from a trained network to a report, as steps that are kept and reused."""
 
 import json
-import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shiftwork.boards.registry import find
 from shiftwork.boards.report import Report
 from shiftwork.boards.synthesis import synthesize
+from shiftwork.commands import page_commands
 from shiftwork.errors import DataError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.program import Program
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "net.npz"
 EVALUATION = "evaluation.json"
+ERRORS = "layer_errors.json"
 SIMULATION = "simulation.json"
 SYNTHESIS = "synth"
 VERIFIED_IMAGES = 10
@@ -97,13 +98,14 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """The results of :func:`build`, each as JSON values, and the path of the report page.
+    """The results of :func:`build`, each as JSON values; the report page's path and the network's.
 
     ``verification`` is None if it was not asked for.
     """
 
     folder: Path
     page: Path
+    program: Path
     evaluation: dict[str, Any]
     generated: dict[str, Any]
     simulation: dict[str, Any]
@@ -130,6 +132,8 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         ShiftworkError: from the step that fails; the steps before it are kept.
         MismatchError: if the simulated hardware, or its netlist, differs from the golden model.
     """
+    from shiftwork.boards.accelerator import memory_binding
+
     find(job.board)
     with Workspace(folder, progress=progress) as workspace:
         environment = {"code": code_digest(), "versions": versions()}
@@ -174,20 +178,30 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             progress=progress,
         )
         verification = _verified(job, accelerator, workspace, identity)
+        errors = _load(quantized / ERRORS)
         page = Page(
-            program=program,
-            layers=accelerator.schedule.ops,
-            utilization=accelerator.schedule.utilization,
+            schedule=accelerator.schedule,
+            places=memory_binding(accelerator.schedule),
             evaluation=_load(quantized / EVALUATION),
+            errors=errors["layers"],
+            blame=errors["blame"],
             simulation=_load(simulated / SIMULATION),
             verification=verification,
             report=report,
-            command=command(job, workspace.folder),
+            commands=page_commands(
+                job,
+                workspace.folder,
+                quantized / PROGRAM,
+                rows=report.rows,
+                columns=report.columns,
+                seeds=len(report.seeds),
+            ),
         )
         write_text(workspace.folder / PAGE, render(page))
         return Built(
             folder=workspace.folder,
             page=workspace.folder / PAGE,
+            program=quantized / PROGRAM,
             evaluation=page.evaluation,
             generated=summary(accelerator, generated / "core.v"),
             simulation=page.simulation,
@@ -196,55 +210,19 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
         )
 
 
-def command(job: Job, folder: Path) -> str:
-    """The command line that repeats the build."""
-    options = {
-        "--calibration": job.calibration,
-        "--test": job.test,
-        "--board": job.board,
-        "--rows": job.rows,
-        "--columns": job.columns,
-        "--elements": job.elements,
-        "--latency-us": job.latency_us,
-        "--scales": job.options.get("scales"),
-        "--activations": job.options.get("activations"),
-        "--headroom": job.options.get("headroom"),
-        "--rounding": job.options.get("rounding"),
-        "--weights": job.options.get("weights"),
-        "--engine": job.engine,
-        "--limit": job.images,
-        "--seeds": job.seeds,
-        "--clock": job.clock_mhz,
-        "--verify": job.verify,
-        "--output": folder,
-    }
-    given = [part for name, value in options.items() if value is not None for part in (name, value)]
-    flags = [] if job.options.get("per_channel", True) else ["--per-tensor"]
-    flags += [] if job.options.get("equalization", True) else ["--no-equalize"]
-    flags += _ends_options(job.ends)
-    return shlex.join(str(part) for part in ("shiftwork", "build", job.model, *given, *flags))
-
-
-def _ends_options(ends: Ends) -> list[str]:
-    options = ["--top-score"] if ends.top_score else []
-    options += [] if ends.threshold is None else ["--threshold", repr(ends.threshold)]
-    if ends.input_bytes is not None:
-        numbers = {"--input-scale": ends.input_scale, "--input-offset": ends.input_offset}
-        options += ["--input-bytes", ends.input_bytes]
-        # With "=", since a number may begin with a minus sign.
-        options += [f"{name}={','.join(map(repr, given))}" for name, given in numbers.items()]
-    return options
-
-
 def _quantize(job: Job, folder: Path) -> None:
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
+    from shiftwork.sim.layer_errors import blame, layer_errors
 
     graph = load(job.model)
     samples = read_samples(job.calibration)
     program = job.ends.quantize(graph, samples.x, QuantizerOptions(**job.options))
     program.save(folder / PROGRAM)
     _save(folder / EVALUATION, evaluate_on(graph, program, job.samples))
+    errors = layer_errors(graph, program, read_samples(job.samples).x)
+    record = {"blame": blame(errors), "layers": [asdict(error) for error in errors]}
+    _save(folder / ERRORS, record)
 
 
 def _verified(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from shiftwork import cli_run
 from shiftwork.cli_bench import bench_app
@@ -31,6 +32,7 @@ from shiftwork.cli_options import (
     InputScale,
     LatencyUs,
     Model,
+    NeededBoard,
     Net,
     PerTensor,
     PortStyle,
@@ -48,6 +50,7 @@ from shiftwork.cli_options import (
     network_ends,
     quantizer_options,
 )
+from shiftwork.cli_soak import soak
 from shiftwork.cli_utilization import utilization
 from shiftwork.cli_views import (
     closing,
@@ -64,9 +67,12 @@ from shiftwork.cli_workbench import analyze, compare
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.build import Built, Job
 
 app = typer.Typer(
-    help="Turns a trained neural network into a shift-only int8 accelerator for small FPGAs.",
+    help="Turns a trained neural network into a shift-only int8 accelerator for small FPGAs. Begin "
+    "with 'shiftwork demo', or with 'shiftwork build NET.onnx', which says what it needs; each "
+    "command ends with the next one to run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -96,7 +102,7 @@ def shiftwork(
 @app.command()
 def quantize(
     model: Model,
-    calibration: Calibration,
+    calibration: Calibration = None,
     test: Test = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Program file.")] = Path("net.npz"),
     scales: Scales = "mse",
@@ -115,6 +121,7 @@ def quantize(
 ) -> None:
     """Quantize a trained network to int8 or less and measure what that costs."""
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
+    from shiftwork.next_steps import after_quantize, missing, samples_guide
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
@@ -122,6 +129,9 @@ def quantize(
 
     progress = progress_printer()
     graph = load(model)
+    if calibration is None:
+        typer.echo(samples_guide(model, graph), err=True)
+        raise missing("quantize", calibration=None)
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
     options = QuantizerOptions(
@@ -134,9 +144,10 @@ def quantize(
     show_result(
         record | {"program": str(output)},
         as_json,
-        quality_table(record),
+        quality_table(record, weights),
         *ends_lines(record),
         f"wrote {output}",
+        following=after_quantize(output),
     )
 
 
@@ -155,6 +166,12 @@ def generate(
     elements: Elements = None,
     latency_us: LatencyUs = None,
     interface: PortStyle = "stream",
+    checksum: Annotated[
+        bool,
+        typer.Option(
+            "--checksum", help="Check the weight ROMs after every reset; a port says the result."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Generate the accelerator: Verilog, ROM images and manifest.json.
@@ -164,7 +181,8 @@ def generate(
     """
     size = array_size(rows, columns, elements, latency_us)
     from shiftwork.boards.accelerator import verilog_file
-    from shiftwork.steps import describe, summary
+    from shiftwork.next_steps import after_hardware
+    from shiftwork.steps import describe, details, summary
     from shiftwork.steps import generate as write_files
     from shiftwork.workspace import Workspace
 
@@ -173,10 +191,17 @@ def generate(
         accelerator = _accelerator(net, board, size)
         progress(f"generating the Verilog: {describe(accelerator)}")
         workspace.publish(
-            lambda folder: write_files(accelerator, folder, progress=progress, interface=interface)
+            lambda folder: write_files(
+                accelerator, folder, progress=progress, interface=interface, checksum=checksum
+            )
         )
     record = summary(accelerator, output / verilog_file(interface))
-    show_result(record, as_json, facts_table("accelerator", record))
+    show_result(
+        record | details(accelerator),
+        as_json,
+        facts_table("accelerator", record),
+        following=after_hardware(net, board, **size),
+    )
 
 
 @app.command()
@@ -202,6 +227,7 @@ def simulate(
     Of a netlist (needs --board) only the output and the cycles can be compared.
     """
     size = array_size(rows, columns, elements, latency_us)
+    from shiftwork.next_steps import after_hardware
     from shiftwork.quant.calibration import read_samples
     from shiftwork.sim.executor import simulate as simulate_accelerator
     from shiftwork.steps import check, describe, simulation_record
@@ -215,7 +241,8 @@ def simulate(
         accelerator, samples.x, engine=engine, limit=limit, seed=seed, waves=waves
     )
     record = simulation_record(result)
-    show_result(record, as_json, facts_table("simulation", record))
+    following = after_hardware(net, board, **size) if result.passed else None
+    show_result(record, as_json, facts_table("simulation", record), following=following)
     check(result)
 
 
@@ -235,6 +262,7 @@ def synth(
     """Synthesize, place and route: resources, greatest clock, latency."""
     size = array_size(rows, columns, elements, latency_us)
     from shiftwork.boards.synthesis import synthesize
+    from shiftwork.next_steps import after_hardware
 
     report = synthesize(
         _accelerator(net, board, size, clock_mhz=clock),
@@ -245,7 +273,11 @@ def synth(
         progress=progress_printer(),
     )
     show_result(
-        report.as_dict(), as_json, *report_tables(report), f"wrote {output / 'report.json'}"
+        report.as_dict(),
+        as_json,
+        *report_tables(report),
+        f"wrote {output / 'report.json'}",
+        following=after_hardware(net, board, clock=clock, **size),
     )
 
 
@@ -257,9 +289,9 @@ cli_run.register(app)
 @app.command()
 def build(
     model: Model,
-    calibration: Calibration,
-    board: TargetBoard,
-    output: Folder,
+    calibration: Calibration = None,
+    board: NeededBoard = None,
+    output: Folder = Path("out"),
     test: Test = None,
     rows: Rows = None,
     columns: Columns = None,
@@ -289,6 +321,13 @@ def build(
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     from shiftwork.build import Job
     from shiftwork.build import build as build_all
+    from shiftwork.next_steps import missing, samples_guide
+    from shiftwork.quant.importer import load
+
+    if calibration is None:
+        typer.echo(samples_guide(model, load(model)), err=True)
+    if calibration is None or board is None:
+        raise missing("build", calibration=calibration, board=board)
 
     job = Job(
         model=model,
@@ -307,7 +346,7 @@ def build(
         verify=verify,
     )
     built = build_all(job, output, progress=progress_printer())
-    show_result(built.as_dict(), as_json, *report_tables(built.report), closing(built))
+    _show_built(built, as_json, *report_tables(built.report), closing(built), job=job)
 
 
 @app.command()
@@ -351,40 +390,19 @@ def demo(
             images=limit,
         )
         built = build_all(job, output, progress=progress_printer())
-    show_result(built.as_dict(), as_json, demo_table(built, job), closing(built))
+    own = f"your own network: shiftwork build NET.onnx --board {board} says what it needs"
+    _show_built(built, as_json, demo_table(built, job), closing(built), own, job=job)
 
 
-@app.command()
-def soak(
-    output: Folder = Path("shiftwork-soak"),
-    networks: Annotated[int, typer.Option(min=1, help="How many in the end.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Which networks.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Run random networks in all engines: every value and every cycle must agree.
-
-    The log, a summary, and the networks that differ go to the output folder; a rerun goes on.
-    """
-    from shiftwork.errors import MismatchError, ToolError
-
-    try:
-        from shiftwork.soak import soak as run
-    except ModuleNotFoundError as error:
-        raise ToolError(
-            f"the Python package {error.name} is missing, which draws random networks; "
-            "install it: pip install 'shiftwork[test]'"
-        ) from error
-    found = run(output, networks=networks, seed=seed, progress=progress_printer())
-    failures = sum(len(batch.failures) for batch in found.batches)
-    record = {"networks": found.networks, "differences": failures, "folder": str(output)}
-    show_result(record, as_json, facts_table("random networks", record))
-    if failures:
-        raise MismatchError(
-            f"{failures} of {found.networks} random networks differ; they are in {output}"
-        )
-
-
+app.command()(soak)
 app.add_typer(bench_app, name="bench")
+
+
+def _show_built(built: "Built", as_json: bool, *views: RenderableType, job: "Job") -> None:
+    from shiftwork.next_steps import after_build
+
+    following = after_build(job, built.folder, built.program)
+    show_result(built.as_dict(), as_json, *views, following=following)
 
 
 def _accelerator(

@@ -53,6 +53,7 @@ def bitstream(
     """
     size = array_size(rows, columns, elements, latency_us)
     from shiftwork.boards.bitstream import make_bitstream
+    from shiftwork.next_steps import after_bitstream
     from shiftwork.quant.program import Program
     from shiftwork.steps import accelerate
 
@@ -72,7 +73,8 @@ def bitstream(
         as_json,
         _facts(made),
         _resources(made),
-        f"wrote {output / made.file}\n{_next(made)}",
+        f"wrote {output / made.file}\n{_loading(made)}",
+        following=after_bitstream(output, board, net),
     )
 
 
@@ -103,7 +105,7 @@ def _resources(made: "Bitstream") -> "Table":
     return table
 
 
-def _next(made: "Bitstream") -> str:
-    """What to do with it."""
+def _loading(made: "Bitstream") -> str:
+    """What brings it to the board."""
     lines = [f"note: {made.note}"] if made.note else []
     return "\n".join([*lines, "to load it:", *(f"  {command}" for command in made.commands)])

@@ -16,8 +16,13 @@ Inputs = Annotated[
     Path, typer.Argument(help="Inputs: .npz with the array 'x', or .npy.", show_default=False)
 ]
 Calibration = Annotated[
-    Path,
-    typer.Option(help="Inputs that set the scales: .npz with 'x', or .npy.", show_default=False),
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Inputs that set the scales: .npz with 'x', or .npy. Left out, the command says how "
+        "to make them.",
+        show_default=False,
+    ),
 ]
 Test = Annotated[
     Path | None,
@@ -26,6 +31,9 @@ Test = Annotated[
 BOARD_HELP = "Board; 'shiftwork boards' lists them."
 BoardName = Annotated[str | None, typer.Option("--board", help=BOARD_HELP)]
 TargetBoard = Annotated[str, typer.Option("--board", help=BOARD_HELP)]
+NeededBoard = Annotated[
+    str | None, typer.Option("--board", help=f"{BOARD_HELP} Needed.", show_default=False)
+]
 Rows = Annotated[int | None, typer.Option(min=1, help="Output pixels computed at once.")]
 Columns = Annotated[int | None, typer.Option(min=1, help="Output channels computed at once.")]
 Elements = Annotated[

@@ -176,10 +176,12 @@ def flash(
     A flash image beside the bitstream (flash.bin) is written first, at 1 MiB.
     """
     from shiftwork.boards.programmer import program_board
+    from shiftwork.next_steps import after_flash
 
     commands = program_board(bitstream, board=board, progress=progress_printer())
     record = {"board": board, "commands": [" ".join(command) for command in commands]}
-    show_result(record, as_json, *(f"done: {command}" for command in record["commands"]))
+    done = [f"done: {command}" for command in record["commands"]]
+    show_result(record, as_json, *done, following=after_flash(bitstream))
 
 
 def register(app: typer.Typer) -> None:

@@ -58,14 +58,28 @@ def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
             progress.stop()
 
 
-def show_result(record: dict[str, Any], as_json: bool, *views: RenderableType) -> None:
-    """Prints a command's result: the record as JSON, or the views of it."""
+def show_result(
+    record: dict[str, Any],
+    as_json: bool,
+    *views: RenderableType,
+    following: str | None = None,
+) -> None:
+    """Prints a command's result: the record as JSON, or the views of it.
+
+    Args:
+        record: JSON values.
+        as_json: print the record and nothing else.
+        views: for people.
+        following: the command to run next, as the record's "next" or in the last line.
+    """
     if as_json:
-        typer.echo(json.dumps(finite(record), indent=2))
+        next_key = {} if following is None else {"next": following}
+        typer.echo(json.dumps(finite(record | next_key), indent=2))
         return
     console = Console()
-    for view in views:
-        console.print(view, soft_wrap=isinstance(view, str))
+    for view in views if following is None else (*views, f"next: {following}"):
+        text = isinstance(view, str)
+        console.print(view, soft_wrap=text, markup=not text, highlight=not text)
 
 
 def finite(value: Any) -> Any:
@@ -118,11 +132,11 @@ def percent(value: float | None) -> str:
     return "no labels" if value is None else f"{value:.2f} %"
 
 
-def quality_table(record: dict[str, Any]) -> Table:
-    """What quantization cost, layer by layer."""
+def quality_table(record: dict[str, Any], weights: str = "int8") -> Table:
+    """What quantization cost, layer by layer; ``weights`` as of the option of that name."""
     title = (
         f"accuracy: float {percent(record['accuracy_float'])}, "
-        f"int8 {percent(record['accuracy_int8'])}, same answer {percent(record['agreement'])} "
+        f"{weights} {percent(record['accuracy_int8'])}, same answer {percent(record['agreement'])} "
         f"({record['samples']:,} samples of {Path(record['evaluated_on']).name})"
     )
     if record.get("unclassified") is not None:

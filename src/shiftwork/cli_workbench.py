@@ -10,13 +10,15 @@ import typer
 
 from shiftwork.cli_options import AsJson, Folder, Model
 from shiftwork.cli_views import finite, new_table, progress_bar, progress_printer, show_result
+from shiftwork.commands import command_line
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from shiftwork.quant.analysis import NetworkAnalysis
+    from shiftwork.sim.comparison import Comparison
 
-PAGE, RECORD = "report.html", "analysis.json"
+PAGE, RECORD, COMPARISON = "report.html", "analysis.json", "comparison.json"
 
 
 def analyze(
@@ -83,11 +85,12 @@ def _analysis_table(found: "NetworkAnalysis") -> "Table":
 
 
 def compare(
-    first: Annotated[
-        Path, typer.Argument(help="Program file (.npz), or the float model.", show_default=False)
-    ],
-    second: Annotated[
-        Path, typer.Argument(help="Program file (.npz), or the float model.", show_default=False)
+    networks: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Program files (.npz), two or more, or one and the float model.",
+            show_default=False,
+        ),
     ],
     test: Annotated[
         Path,
@@ -96,7 +99,7 @@ def compare(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Float model of two programs: each layer is compared with it.", show_default=False
+            help="Float model of the programs: each layer is compared with it.", show_default=False
         ),
     ] = None,
     metric: Annotated[
@@ -106,9 +109,18 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for a page (report.html) and all numbers (comparison.json).",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set two quantizations of a network side by side, or one against its float model.
+    """Set quantizations of a network side by side, or one against its float model.
 
     Says how often they are right and agree, which layer makes which error, and which one is to
     blame for the error of the output.
@@ -120,11 +132,11 @@ def compare(
     from shiftwork.quant.program import Program
     from shiftwork.sim.comparison import compare as compare_programs
 
-    programs = {str(path): path for path in (first, second) if path.suffix == ".npz"}
-    models = [path for path in (first, second, model) if path and path.suffix != ".npz"]
+    programs = {str(path): path for path in networks if path.suffix == ".npz"}
+    models = [path for path in (*networks, model) if path and path.suffix != ".npz"]
     if not programs or len(models) > 1 or len(programs) + len(models) < 2:
         raise typer.BadParameter(
-            "compare two different programs (.npz), or a program and its float model"
+            "compare two or more different programs (.npz), or a program and its float model"
         )
     progress = progress_printer()
     measure = None if metric is None else load_metric(metric)
@@ -137,4 +149,28 @@ def compare(
         graph=load(models[0]) if models else None,
         metric=measure,
     )
-    show_result(asdict(found), as_json, *comparison_views(found))
+    record, views = asdict(found), list(comparison_views(found))
+    if output is not None:
+        command = command_line(
+            "compare", *networks, test=test, model=model, metric=metric, output=output
+        )
+        page = _write_comparison(output, found, command)
+        record |= {"page": str(page)}
+        views.append(f"report page: {page.resolve()}")
+    show_result(record, as_json, *views)
+
+
+def _write_comparison(output: Path, found: "Comparison", command: str) -> Path:
+    """The page and the numbers, both or neither."""
+    from shiftwork.comparison_page import render
+    from shiftwork.workspace import Workspace, write_text
+
+    page, record = render(found, command), finite(asdict(found))
+
+    def write(folder: Path) -> None:
+        write_text(folder / PAGE, page)
+        write_text(folder / COMPARISON, json.dumps(record, indent=1) + "\n")
+
+    with Workspace(output, progress=progress_printer()) as workspace:
+        workspace.publish(write)
+    return output / PAGE

@@ -1,12 +1,26 @@
 """The errors that Shiftwork raises for what a user can put right.
 
 Each message names the thing, the constraint, the offending value and the way out. The command
-line prints the message in one line and exits with status 1; anything else is a defect of ours.
+line prints the message in one line and exits with status 1, 2 for a :class:`UsageError`; anything
+else is a defect of ours.
 """
 
 
 class ShiftworkError(Exception):
     """Base of all errors a user can put right."""
+
+
+class UsageError(ShiftworkError):
+    """A command lacks what it cannot do without.
+
+    Parameters:
+        message: what is missing.
+        add: words that make the user's command line complete.
+    """
+
+    def __init__(self, message: str, *, add: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.add = add
 
 
 class ModelError(ShiftworkError):

@@ -1,4 +1,4 @@
-"""The figures of the report page, as SVG text. Same data, same bytes."""
+"""The figures of the pages, as SVG text whose words can be selected. Same data, same bytes."""
 
 import io
 from collections.abc import Sequence
@@ -72,7 +72,13 @@ def histogram(title: str, weights: NDArray[np.int8]) -> str:
 
 def _style() -> AbstractContextManager[None]:
     return matplotlib.rc_context(
-        {"svg.hashsalt": "shiftwork", "font.size": 9.0, "axes.titlesize": 10.0}
+        {
+            "svg.hashsalt": "shiftwork",
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.size": 9.0,
+            "axes.titlesize": 10.0,
+        }
     )
 
 

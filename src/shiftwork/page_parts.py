@@ -19,6 +19,24 @@ p { max-width: 44rem; overflow-wrap: anywhere; }
   gap: .6rem; align-items: start; }
 figure { margin: 0; padding: .4rem; }
 figure svg { width: 100%; height: auto; display: block; }
+.strips { margin-top: .6rem; padding: .6rem .7rem; }
+figcaption { font-weight: 600; margin-bottom: .3rem; overflow-wrap: anywhere; }
+.legend li { min-width: 0; overflow-wrap: anywhere; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: 0 0 .5rem;
+  padding: 0; font-size: .85rem; }
+.legend svg { display: inline-block; width: .8rem; height: .8rem; vertical-align: -.05rem; }
+.strip { display: grid; grid-template-columns: 12rem 1fr 11.5rem; gap: 0 .7rem; align-items: center;
+  font-size: .88rem; padding: .12rem 0; break-inside: avoid; }
+.strip .name { overflow-wrap: anywhere; line-height: 1.2; }
+.strip .value { text-align: right; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.strip svg { width: 100%; height: 1.25rem; outline: 1px solid #c3c8cf; background: #fbfbfc; }
+.strong { font-weight: 700; color: #8f2019; }
+.axis { display: flex; justify-content: space-between; font-size: .82rem; color: #4c545e;
+  margin: .1rem 12.2rem 0 12.7rem; }
+.heat .scroll { margin: 0; border: 0; }
+.again { margin: .4rem 0 0; font-size: .82rem; color: #4c545e; max-width: none; }
+.again code { display: block; color: #1b1f24; user-select: all; }
+.again span { display: inline-block; max-width: 100%; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin-top: .6rem; background: white; border: 1px solid #d9dce1;
   border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; }
@@ -29,11 +47,17 @@ th:first-child, td:first-child { text-align: left; white-space: normal; min-widt
 tr:nth-child(even) td { background: #f8f9fa; }
 pre { background: #1b1f24; color: #f4f5f7; padding: .8rem; border-radius: 6px; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
+@media (max-width: 40rem) {
+  .strip { grid-template-columns: 1fr auto; padding: .2rem 0; }
+  .strip svg { grid-row: 2; grid-column: 1 / 3; }
+  .axis { margin: .1rem 0 0; }
+}
 @media print {
   body, main { background: white; max-width: none; padding: 0; font-size: 12px; }
   figure, table, pre { break-inside: avoid; }
   h2 { break-after: avoid; }
   .scroll { overflow: visible; }
+  pre { background: white; color: black; border: 1px solid #c3c8cf; }
 }
 """
 
@@ -62,9 +86,26 @@ def cards(facts: Iterable[tuple[str, str]]) -> str:
     return f'<div class="facts">{inside}</div>'
 
 
-def figures(charts: Iterable[str]) -> str:
-    """SVG pictures, as many beside each other as the screen has room for."""
-    return '<div class="figures">' + "".join(f"<figure>{c}</figure>" for c in charts) + "</div>"
+def figures(charts: Iterable[str], *, framed: bool = True) -> str:
+    """Pictures, as many beside each other as the screen has room for.
+
+    Args:
+        charts: SVG pictures, or whole figures.
+        framed: make figures of them.
+    """
+    parts = (f"<figure>{chart}</figure>" if framed else chart for chart in charts)
+    return f'<div class="figures">{"".join(parts)}</div>'
+
+
+def reproduce(*commands: str) -> str:
+    """Below a figure: the commands that give its numbers again."""
+    lines = "".join(f"<code>{_words(command)}</code>" for command in commands)
+    return f'<p class="again">Reproduce with:{lines}</p>'
+
+
+def _words(command: str) -> str:
+    """A command whose lines break between words, and not within an option."""
+    return " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

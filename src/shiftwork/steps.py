@@ -98,10 +98,11 @@ def generate(
     *,
     progress: Progress,
     interface: "Interface" = "stream",
+    checksum: bool = False,
 ) -> None:
     """Writes Verilog, ROM images, flash image and manifest to ``folder``."""
     yowasp.prepare("yosys", progress=progress)
-    accelerator.write_verilog(folder, interface)
+    accelerator.write_verilog(folder, interface, checksum=checksum)
 
 
 def accelerate(
@@ -146,6 +147,18 @@ def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
         return record
     path = verilog.with_name(FLASH_FILE)
     return record | {"flash_image": str(path), "write_flash_with": _flash_command(path)}
+
+
+def details(accelerator: "Accelerator") -> dict[str, Any]:
+    """The cycles of a frame by layer and phase, and what memory holds while each layer runs."""
+    from shiftwork.hw.memory_use import memory_use
+    from shiftwork.hw.timeline import timeline
+
+    schedule = accelerator.schedule
+    return {
+        "timeline": [asdict(layer) for layer in timeline(schedule)],
+        "memory": [asdict(region) for region in memory_use(schedule)],
+    }
 
 
 def _flash_command(path: Path) -> str:
