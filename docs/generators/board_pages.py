@@ -3,16 +3,15 @@
 import re
 from pathlib import Path
 
-import shiftwork as sw
 from amaranth.build import Platform
+from generators import bundled
 
+import shiftwork as sw
 from shiftwork.boards.board import Board
 from shiftwork.boards.board_top import platform_of
 from shiftwork.boards.pll import pll_setting
 from shiftwork.boards.programmer import INSTALL
 from shiftwork.errors import CapacityError
-
-from generators import bundled
 
 SUFFIXES = {"ice40up": "bin", "ice40hx": "bin", "ecp5": "bit", "gowin": "fs"}
 TABLE_HEAD = "| board | array | LUT | block RAM | DSP | clock | Fmax | latency |"
@@ -44,7 +43,9 @@ def _module(board: Board) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    return "\n".join(["| of the board | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return "\n".join(
+        ["| of the board | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    )
 
 
 def _chip(board: Board) -> list[tuple[str, str]]:
@@ -79,14 +80,18 @@ def _wiring(board: Board, platform: Platform) -> list[tuple[str, str]]:
     rows.append(("UART", f"rx at {uart['rx']}, tx at {uart['tx']} (seen from the FPGA)"))
     if board.uart_beside_flash:
         uart = _pins(platform, board.uart_beside_flash)
-        rows.append(("UART of designs that read the flash", f"rx at {uart['rx']}, tx at {uart['tx']}"))
+        rows.append(
+            ("UART of designs that read the flash", f"rx at {uart['rx']}, tx at {uart['tx']}")
+        )
     for resource, meaning in zip(
         board.leds, ("a frame is computed", "a request failed"), strict=False
     ):
         rows.append((f"LED: {meaning}", f"`{resource}` at {_pin(platform, resource)}"))
     reset = f"`{board.reset}` at {_pin(platform, board.reset)}" if board.reset else "no button"
     rows.append(("reset", reset))
-    flash = "SPI flash, read by the design" if board.flash and board.spram_bytes else "block RAM only"
+    flash = (
+        "SPI flash, read by the design" if board.flash and board.spram_bytes else "block RAM only"
+    )
     rows.append(("weights", f"block RAM, or {flash}" if "flash" in flash else flash))
     return rows
 
@@ -134,9 +139,10 @@ def _commands(board: Board) -> str:
 
 def _ports(board: Board) -> str:
     return (
-        "`python -m serial.tools.list_ports -v` lists the serial ports; where a board has two, one is "
-        "for loading, and the other one, mostly the second, is the UART. On Linux the user must be in "
-        "the group that owns the port (`dialout` on Debian). Before there is a board at all,\n\n"
+        "`python -m serial.tools.list_ports -v` lists the serial ports; where a board has two, one "
+        "is for loading, and the other one, mostly the second, is the UART. On Linux the user must "
+        "be in the group that owns the port (`dialout` on Debian). Before there is a board at "
+        "all,\n\n"
         "```sh\n"
         f"shiftwork run net.npz samples.npz --port sim --board {board.name} --limit 5\n"
         "```\n\n"
@@ -159,8 +165,8 @@ def _coded(board: Board) -> str:
     accelerator = sw.Accelerator(bundled.coded_program(), board=board)
     return (
         "With weights of 4 bits, `shiftwork quantize --weights shared16` "
-        f"([compression.md](../compression.md)), it does: {_facts(accelerator)}. That design was not "
-        "placed and routed."
+        f"([compression.md](../compression.md)), it does: {_facts(accelerator)}. That design was "
+        "not placed and routed."
     )
 
 
@@ -175,14 +181,16 @@ def _facts(accelerator: sw.Accelerator) -> str:
 def _measured(board: Board) -> str:
     """The row of the bench's table in boards.md."""
     rows = [
-        line for line in BENCH_PAGE.read_text().splitlines() if line.startswith(f"| {board.title} |")
+        line
+        for line in BENCH_PAGE.read_text().splitlines()
+        if line.startswith(f"| {board.title} |")
     ]
     if not rows:
         return "So the bench of [boards.md](../boards.md) has no row for this board."
     (row,) = rows
     rule = "|" + " --- |" * (TABLE_HEAD.count("|") - 1)
     return (
-        "With at most 8 processing elements, serial link and PLL included, `shiftwork bench boards` "
-        f"found (seed 1):\n\n{TABLE_HEAD}\n{rule}\n{row}\n\nNothing of this has run on a board so "
-        "far: the figures are those of nextpnr."
+        "With at most 8 processing elements, serial link and PLL included, `shiftwork bench "
+        f"boards` found (seed 1):\n\n{TABLE_HEAD}\n{rule}\n{row}\n\nNothing of this has run on a "
+        "board so far: the figures are those of nextpnr."
     )

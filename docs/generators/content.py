@@ -3,14 +3,14 @@
 import tempfile
 from pathlib import Path
 
-from shiftwork.boards.registry import BOARDS
-
 from generators import bundled
 from generators.board_pages import board_page
 from generators.core_drawing import core_drawing
 from generators.design import read_design
 from generators.frame_drawing import frame_drawing
 from generators.tile_drawing import tile_drawing
+
+from shiftwork.boards.registry import BOARDS
 
 
 def generated() -> dict[str, str]:

@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from shiftwork.boards.accelerator import Accelerator
-
 from generators.design import PORTS, Design
 from generators.svg import FAINT, INK, PALETTE, PAPER, Canvas, Point
+
+from shiftwork.boards.accelerator import Accelerator
 
 WIDTH, HEIGHT = 980.0, 690.0
 
@@ -140,7 +140,7 @@ def _labels(ports: dict[str, int]) -> list[str]:
     """The ports and their bits, equal ones together: ``a 2 x 8``."""
     names = Counter((re.sub(r"_*\d+$", "", port), bits) for port, bits in ports.items())
     return [
-        f"{_plain(name)} {f'{count} × ' if count > 1 else ''}{bits}"
+        f"{_plain(name)} {f'{count} x ' if count > 1 else ''}{bits}"
         for (name, bits), count in names.items()
     ]
 
@@ -180,9 +180,7 @@ def _facts(block: str, accelerator: Accelerator, design: Design) -> list[str]:
         "sequencer": [],
     }[block] + {
         "pooling": [f"maxima of {shape.word_bytes} channels a cycle"],
-        "sequencer": [
-            f"program ROM: {len(schedule.layers)} layers, {config.program_depth} words"
-        ],
+        "sequencer": [f"program ROM: {len(schedule.layers)} layers, {config.program_depth} words"],
     }.get(block, [])
 
 
@@ -216,6 +214,6 @@ def _elements(canvas: Canvas, design: Design) -> None:
     canvas.text(
         middle,
         place.y + place.height - 12,
-        f"{rows} × {columns} elements, {stores} weight memories",
+        f"{rows} x {columns} elements, {stores} weight memories",
         size=12,
     )

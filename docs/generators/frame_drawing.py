@@ -1,8 +1,8 @@
 """A frame on a time line: each layer's cycles, and how busy it keeps the array."""
 
-from shiftwork.hw.schedule import Schedule
-
 from generators.svg import FAINT, PAPER, Canvas
+
+from shiftwork.hw.schedule import Schedule
 
 LEFT, TOP, LANE, SCALE_WIDTH = 150.0, 64.0, 46.0, 640.0
 WIDTH = LEFT + SCALE_WIDTH + 190
@@ -21,7 +21,7 @@ def frame_drawing(schedule: Schedule) -> str:
     canvas.text(
         LEFT,
         24,
-        f"{schedule.program.name}: {schedule.cycles:,} cycles on {shape.rows} × {shape.columns} "
+        f"{schedule.program.name}: {schedule.cycles:,} cycles on {shape.rows} x {shape.columns} "
         f"elements, busy {schedule.utilization:.0%}",
         anchor="start",
         weight="bold",

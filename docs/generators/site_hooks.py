@@ -1,6 +1,7 @@
 """What MkDocs does beyond its configuration: the notebook becomes a page.
 
-The notebook is kept executed; its code, texts and pictures are taken from the file.
+The notebook is kept executed; its code, texts and pictures are taken from the file. Pages link to
+the notebook itself, so that the links hold in the repository too.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
 
 NOTEBOOK = "notebook.ipynb"
+PAGE = "notebook.md"
 PICTURES = "notebook_files"
 
 
@@ -23,8 +25,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     source = files.get_file_from_path(NOTEBOOK)
     if source is not None:
         files.remove(source)
-    page = str(Path(NOTEBOOK).with_suffix(".md"))
-    files.append(File.generated(config, page, content=text))
+    files.append(File.generated(config, PAGE, content=text))
     for name, content in resources["outputs"].items():
         files.append(File.generated(config, name, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links to the notebook lead to its page."""
+    return markdown.replace(f"]({NOTEBOOK})", f"]({PAGE})")

@@ -1,17 +1,19 @@
 """What happens in an array while it works on neighbouring tiles, from a recording."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from generators.recording import Cycle, record
+from generators.svg import FAINT, INK, PAPER, Canvas
 
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.hw.array import OPERAND_LATENCY
 from shiftwork.hw.schedule import LayerPlan
 
-from generators.recording import Cycle, record
-from generators.svg import FAINT, INK, PAPER, Canvas
-
 COLOURS = ("#b2dfdb", "#ffccbc", "#c5cae9")
 LEFT, TOP, CELL, LANE = 178.0, 60.0, 19.0, 34.0
 SHOWN_CHUNKS = 2.4
+UNSIGNED_FLIP = 0x80
+"""Memory holds an unsigned byte with its top bit flipped."""
 TILE = 21
 """The first tile that is shown: in the middle of the second line of the bundled network's image."""
 
@@ -32,11 +34,13 @@ def tile_drawing(accelerator: Accelerator) -> str:
     )
     lanes = _lanes(cycles, plan, accelerator)
     start = next(cycle for cycle, tile, _ in lanes[0][1] if tile == TILE)
-    canvas = Canvas(LEFT + length * CELL + 20, TOP + len(lanes) * LANE + 52, "Cycles of three tiles")
+    canvas = Canvas(
+        LEFT + length * CELL + 20, TOP + len(lanes) * LANE + 52, "Cycles of three tiles"
+    )
     canvas.text(
         LEFT,
         24,
-        f"layer {plan.name} on {accelerator.config.shape.rows} × "
+        f"layer {plan.name} on {accelerator.config.shape.rows} x "
         f"{accelerator.config.shape.columns} elements: a tile every {plan.chunk_cycles} cycles, "
         f"{plan.chunk_pad} of them waiting for the drain",
         anchor="start",
@@ -78,44 +82,35 @@ def _lanes(
     reads = sum(walk.read_pattern())
     steps = (shape.rows - 1) * shape.columns // shape.lanes + -(-plan.channels // shape.lanes)
     words = shape.rows * plan.channels // shape.word_bytes
-    tokens = _cells(cycles, lambda c: c.token, walk.weight_bytes, lambda c, n: str(c.address))
-    rows = [
-        (
-            f"row {row}: pixel",
-            [
-                (at, tile, str(cycles[at].rows[row] % 256 ^ 128))
-                for at, tile in (
-                    (cycle + OPERAND_LATENCY + row, tile) for cycle, tile, _ in tokens
-                )
-                if at < len(cycles)
-            ],
-        )
-        for row in range(shape.rows)
-    ]
+    tokens = _cells(cycles, "token", walk.weight_bytes)
+    addresses = [(at, tile, str(cycles[at].address)) for at, tile, _ in tokens]
+    captures = [(at, tile, "\u2713") for at, tile, _ in _cells(cycles, "captured", 1)]
     return [
-        (
-            "memory read, of row",
-            _cells(cycles, lambda c: c.reads, reads, lambda c, n: str(n % shape.rows)),
-        ),
-        ("weight address", tokens),
-        *rows,
-        ("sums to drain registers", _cells(cycles, lambda c: c.captured, 1, lambda c, n: "✓")),
-        (
-            "drain: sum number",
-            _cells(cycles, lambda c: c.shifts, steps, lambda c, n: str(n % steps)),
-        ),
-        ("memory write, word", _cells(cycles, lambda c: c.writes, words, lambda c, n: str(n % words))),
+        ("memory read, of row", _cells(cycles, "reads", reads, count=shape.rows)),
+        ("weight address", addresses),
+        *((f"row {row}: pixel", _row(cycles, tokens, row)) for row in range(shape.rows)),
+        ("sums to drain registers", captures),
+        ("drain: sum number", _cells(cycles, "shifts", steps)),
+        ("memory write, word", _cells(cycles, "writes", words)),
+    ]
+
+
+def _row(cycles: Sequence[Cycle], tokens: list[Cell], row: int) -> list[Cell]:
+    """The activations that a row gets, as the bytes of the input that they are."""
+    arrivals = [(at + OPERAND_LATENCY + row, tile) for at, tile, _ in tokens]
+    return [
+        (at, tile, str(cycles[at].rows[row] % 256 ^ UNSIGNED_FLIP))
+        for at, tile in arrivals
+        if at < len(cycles)
     ]
 
 
 def _cells(
-    cycles: Sequence[Cycle],
-    happens: Callable[[Cycle], bool],
-    per_tile: int,
-    label: Callable[[Cycle, int], str],
+    cycles: Sequence[Cycle], event: str, per_tile: int, *, count: int | None = None
 ) -> list[Cell]:
-    events = [(at, cycle) for at, cycle in enumerate(cycles) if happens(cycle)]
-    return [(at, n // per_tile, label(cycle, n)) for n, (at, cycle) in enumerate(events)]
+    """A cell for each cycle with the event, numbered from 0 to ``count``, by default in a tile."""
+    found = [at for at, cycle in enumerate(cycles) if getattr(cycle, event)]
+    return [(at, n // per_tile, str(n % (count or per_tile))) for n, at in enumerate(found)]
 
 
 def _scale(canvas: Canvas, length: int, lanes: int) -> None:
