@@ -2,7 +2,6 @@
 
 import re
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from generators.design import Design, read_design
 from generators.recording import record
 
 from shiftwork.boards.registry import BOARDS, find
-from shiftwork.hw.core import Core
 
 OUTDATED = "{} is not what its generator makes: cd docs && python -m generators"
 
@@ -88,14 +86,11 @@ def test_a_block_without_a_place_is_an_error(design: Design) -> None:
         core_drawing(bundled.accelerator(), Design(design.blocks, links))
 
 
-def test_a_link_passes_through_what_a_multiplexer_passes(tmp_path: Path) -> None:
+def test_a_link_passes_through_what_a_multiplexer_passes(design: Design) -> None:
     """The address of the memory's reads comes from both readers; who selects is no source."""
-    accelerator = bundled.accelerator()
-    core = Core(config=accelerator.config, images=accelerator.schedule.images, framed=False)
-    links = read_design(core, tmp_path).links
-    assert "read_address" in links["fetch", "memory"]
-    assert "read_address" in links["sender", "memory"]
-    assert "read_address" not in links["drain", "memory"]
+    assert "read_address" in design.links["fetch", "memory"]
+    assert "read_address" in design.links["sender", "memory"]
+    assert "read_address" not in design.links["drain", "memory"]
 
 
 def test_the_recording_keeps_the_schedule() -> None:
