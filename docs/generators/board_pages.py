@@ -89,10 +89,8 @@ def _wiring(board: Board, platform: Platform) -> list[tuple[str, str]]:
         rows.append((f"LED: {meaning}", f"`{resource}` at {_pin(platform, resource)}"))
     reset = f"`{board.reset}` at {_pin(platform, board.reset)}" if board.reset else "no button"
     rows.append(("reset", reset))
-    flash = (
-        "SPI flash, read by the design" if board.flash and board.spram_bytes else "block RAM only"
-    )
-    rows.append(("weights", f"block RAM, or {flash}" if "flash" in flash else flash))
+    from_flash = bool(board.flash and board.spram_bytes)
+    rows.append(("weights", "block RAM" + ", or loaded from the SPI flash" * from_flash))
     return rows
 
 

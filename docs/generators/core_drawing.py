@@ -153,39 +153,28 @@ def _plain(port: str) -> str:
 def _facts(block: str, accelerator: Accelerator, design: Design) -> list[str]:
     """What a block is made of in this core."""
     config, shape = accelerator.config, accelerator.config.shape
-    schedule = accelerator.schedule
+    schedule, program = accelerator.schedule, accelerator.program
     banks = sum(name.startswith("bank_") for name in design.blocks["memory"])
     requantizers = sum(name.startswith("requantizer_") for name in design.blocks["drain"])
-    source, target = (accelerator.program.tensor(n) for n in _ends(accelerator))
-    kind = "one port" if shape.single_port else "two ports"
-    return {
-        "loader": [f"{shape.input_buffers} buffers of {source.bytes} bytes"],
-        "sender": [f"2 buffers of {target.bytes} bytes"],
+    facts = {
+        "loader": [f"{shape.input_buffers} buffers of {program.tensor(program.input).bytes} bytes"],
+        "sender": [f"2 buffers of {program.tensor(program.output).bytes} bytes"],
         "memory": [
-            f"words of {shape.word_bytes} bytes at any address, in {banks} banks, {kind}",
+            f"words of {shape.word_bytes} bytes at any address, in {banks} banks, "
+            + ("one port" if shape.single_port else "two ports"),
             f"feature maps: {schedule.memory.size:,} bytes",
         ],
-        "fetch": [
-            "walks tiles, groups,",
-            "kernel lines, words",
-            f"{shape.rows} rows take turns",
-        ],
+        "fetch": ["walks tiles, groups,", "kernel lines, words", f"{shape.rows} rows take turns"],
         "array": [],
         "drain": [
-            f"{requantizers} requantizer" + "s" * (requantizers > 1),
+            f"requantizers: {requantizers}",
             "bias, shift, clip",
             f"{config.parameter_depth} parameters",
         ],
-        "pooling": [],
-        "sequencer": [],
-    }[block] + {
         "pooling": [f"maxima of {shape.word_bytes} channels a cycle"],
         "sequencer": [f"program ROM: {len(schedule.layers)} layers, {config.program_depth} words"],
-    }.get(block, [])
-
-
-def _ends(accelerator: Accelerator) -> tuple[str, str]:
-    return accelerator.program.input, accelerator.program.output
+    }
+    return facts[block]
 
 
 def _elements(canvas: Canvas, design: Design) -> None:
