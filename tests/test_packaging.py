@@ -1,6 +1,7 @@
 """The wheel, the licence, the import rule, and what README and CI promise."""
 
 import ast
+import itertools
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ SOURCES = [
     if package != "shiftwork.examples"
     for path in sorted((ROOT / folder).glob("*.py"))
 ]
-MARKDOWN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKDOWN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +135,8 @@ def test_licence(project):
 
 def test_every_dependency_has_its_reason(project):
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    needs = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["test"]
+    extras = project["project"]["optional-dependencies"].values()
+    needs = {*project["project"]["dependencies"], *itertools.chain(*extras)} - {"shiftwork[docs]"}
     for need in needs:
         name = need.split(">")[0]
         assert f"`{name}`" in text, f"CONTRIBUTING.md does not say why {name} is needed"
