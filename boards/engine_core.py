@@ -38,6 +38,11 @@ class EngineCore(Core):
         super().__init__(config=config, images=images)
 
     @property
+    def flash_image(self) -> None:
+        """There is none: all weights are in ROMs."""
+        return None
+
+    @property
     def roms(self) -> Mapping[str, RomContents]:
         """The contents of all ROMs by name."""
         config = self.array_config

@@ -4,8 +4,13 @@ from amaranth import Module
 
 from shiftwork.boards.engine_core import EngineCore
 from shiftwork.boards.host_shell import IDLE_S, HostShell
-from shiftwork.boards.link_protocol import CYCLES_BYTES, DIGEST_BYTES, PROTOCOL_VERSION, Identity
-from shiftwork.boards.link_protocol import Status
+from shiftwork.boards.link_protocol import (
+    CYCLES_BYTES,
+    DIGEST_BYTES,
+    PROTOCOL_VERSION,
+    Identity,
+    Status,
+)
 from shiftwork.boards.link_rom import LinkRom
 from shiftwork.boards.request_parser import RequestParser
 from shiftwork.boards.responder import Responder

@@ -25,13 +25,33 @@ BASE_ROOM = 2
 MOST_MISFITS = 3
 """As many are told of; the others follow from them more often than not."""
 FLAGS = frozenset(
-    "pool frees_input writes_output raw flip broadcast hold reads_input input_flip output_raw "
-    "output_flip".split()
+    [
+        "pool",
+        "frees_input",
+        "writes_output",
+        "raw",
+        "flip",
+        "broadcast",
+        "hold",
+        "reads_input",
+        "input_flip",
+        "output_raw",
+        "output_flip",
+    ]
 )
-ADDRESSES = frozenset("input_base output_base input_first output_first".split())
+ADDRESSES = frozenset(["input_base", "output_base", "input_first", "output_first"])
 DISTANCES = frozenset(
-    "input_pitch output_pitch input_last output_last output_plane_step plane_step pixel_step "
-    "tile_step line_end_step".split()
+    [
+        "input_pitch",
+        "output_pitch",
+        "input_last",
+        "output_last",
+        "output_plane_step",
+        "plane_step",
+        "pixel_step",
+        "tile_step",
+        "line_end_step",
+    ]
 )
 """Fields that no feature map in the activation memory makes wider than an address."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shiftwork import cli_run
+from shiftwork import cli_engine, cli_run
 from shiftwork.cli_bench import bench_app
 from shiftwork.cli_bitstream import bitstream
 from shiftwork.cli_options import (
@@ -231,6 +231,7 @@ def synth(
 
 
 app.command()(bitstream)
+cli_engine.register(app)
 cli_run.register(app)
 
 
