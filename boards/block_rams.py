@@ -1,8 +1,8 @@
 """Contents of a family's block RAMs: in a netlist, and in the text of a routed design.
 
-A block is a row of bits in the order in which its words follow each other; a *column* of it is one
-bit of a run of words, at equal distances in that row. Which bits of which memory a column holds is
-found in ``rom_places.py``; here is what differs between the families.
+A block is a row of bits; a *column* of it is one bit of a run of words that follow each other, in a
+regular pattern in that row. Which bits of which memory a column holds is found in
+``rom_places.py``; here is what differs between the families.
 """
 
 import re
@@ -22,15 +22,31 @@ Cell = MutableMapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One bit of ``count`` words that follow each other: from bit ``start`` on in steps."""
+    """One bit of words that follow each other.
+
+    Attributes:
+        start: where the run begins in the block.
+        step: bits from one group of words to the next.
+        offsets: of each word of a group.
+        count: of words, of all groups.
+    """
 
     start: int
     step: int
+    offsets: tuple[int, ...]
     count: int
 
     def of(self, bits: Bits) -> Bits:
-        """The view of a block's bits."""
-        return bits[self.start :: self.step][: self.count]
+        """The words' bits of a block."""
+        return bits[self._places()]
+
+    def put(self, bits: Bits, content: Bits) -> None:
+        """Changes the words' bits of a block."""
+        bits[self._places()] = content
+
+    def _places(self) -> NDArray[np.intp]:
+        groups = self.start + self.step * np.arange(self.count // len(self.offsets))
+        return (groups[:, None] + np.array(self.offsets)).reshape(-1)
 
 
 class BlockRams(Protocol):
@@ -64,7 +80,11 @@ class BlockRams(Protocol):
 
 
 class Ice40BlockRams:
-    """SB_RAM40_4K: 256 rows of 16 bits. A shallower form reads neighbouring bits as other words."""
+    """SB_RAM40_4K: 256 rows of 16 bits.
+
+    In a form with more words a row holds several: yosys lets the lowest bits of the address, in
+    reversed order, pick one of as many neighbouring bits.
+    """
 
     cell = "SB_RAM40_4K"
     words = 256
@@ -83,9 +103,13 @@ class Ice40BlockRams:
             cell["parameters"][name] = _to_binary(bits[self.LINE_BITS * index :][: self.LINE_BITS])
 
     def columns(self, cell: Mapping[str, Any]) -> Iterator[Column]:
-        """As of :class:`BlockRams`: the same in all forms."""
-        for start in range(self.ROW_BITS):
-            yield Column(start, self.ROW_BITS, self.words)
+        """As of :class:`BlockRams`."""
+        mode = int(cell["parameters"]["READ_MODE"], 2)
+        offsets = tuple(_reversed(word, mode) for word in range(1 << mode))
+        for first_row in range(0, self.words, self.words >> mode):
+            for bit in range(0, self.ROW_BITS, 1 << mode):
+                start = first_row * self.ROW_BITS + bit
+                yield Column(start, self.ROW_BITS, offsets, self.words)
 
     def place(self, cell: Mapping[str, Any]) -> str:
         """As of :class:`BlockRams`: the tile's coordinates."""
@@ -150,7 +174,7 @@ class Ecp5BlockRams:
             depth = self.GROUPS * self.GROUP_BITS // width
             for first in range(0, depth, self.words):
                 for bit in range(width):
-                    yield Column(first * width + bit, width, self.words)
+                    yield Column(first * width + bit, width, (0,), self.words)
 
     def place(self, cell: Mapping[str, Any]) -> str:
         """As of :class:`BlockRams`: the number that nextpnr gives each."""
@@ -187,6 +211,11 @@ BLOCK_RAMS: dict[Family, BlockRams] = {
     "ice40hx": Ice40BlockRams(),
     "ecp5": Ecp5BlockRams(),
 }
+
+
+def _reversed(number: int, bits: int) -> int:
+    """The number with its bits in reversed order."""
+    return int(f"{number:0{bits}b}"[::-1], 2) if bits else 0
 
 
 def _from_binary(text: str, count: int) -> Bits:

@@ -81,7 +81,7 @@ def exchange(routed: str, roms: Mapping[str, RomContents], places: Places, rams:
         for bits, here in zip(_parts(rom, rams.words), places[name], strict=True):
             for place in here:
                 block = changed.setdefault(place.block, blocks[place.block].copy())
-                place.column.of(block)[:] = bits
+                place.column.put(block, bits)
     return rams.write(routed, changed)
 
 
@@ -106,7 +106,10 @@ def places_to_json(places: Places) -> dict[str, Any]:
     """As JSON values."""
     return {
         name: [
-            [[p.block, p.column.start, p.column.step, p.column.count] for p in part]
+            [
+                [p.block, p.column.start, p.column.step, p.column.offsets, p.column.count]
+                for p in part
+            ]
             for part in parts
         ]
         for name, parts in places.items()
@@ -117,7 +120,11 @@ def places_from_json(record: Mapping[str, Any]) -> Places:
     """The inverse of :func:`places_to_json`."""
     return {
         name: tuple(
-            tuple(Place(block, Column(*column)) for block, *column in part) for part in parts
+            tuple(
+                Place(block, Column(start, step, tuple(offsets), count))
+                for block, start, step, offsets, count in part
+            )
+            for part in parts
         )
         for name, parts in record.items()
     }

@@ -22,36 +22,24 @@ SHIFT_ROOM = 2
 """Shifts less and more than those of the networks given."""
 BASE_ROOM = 2
 """Bits of the addresses of weights and parameters, on top of what the networks given need."""
+FIELD_ROOM, SMALL_FIELD_ROOM, SMALL_FIELD = 1, 2, 3
+"""Bits more of a field, and of one of few bits."""
+BORDER_ROOM = 4
+"""The same for the border in bytes, which grows with the channels."""
 MOST_MISFITS = 3
 """As many are told of; the others follow from them more often than not."""
 FLAGS = frozenset(
-    [
-        "pool",
-        "frees_input",
-        "writes_output",
-        "raw",
-        "flip",
-        "broadcast",
-        "hold",
-        "reads_input",
-        "input_flip",
-        "output_raw",
-        "output_flip",
-    ]
+    (
+        *("pool", "frees_input", "writes_output", "raw", "flip", "broadcast", "hold"),
+        *("reads_input", "input_flip", "output_raw", "output_flip"),
+    )
 )
 ADDRESSES = frozenset(["input_base", "output_base", "input_first", "output_first"])
 DISTANCES = frozenset(
-    [
-        "input_pitch",
-        "output_pitch",
-        "input_last",
-        "output_last",
-        "output_plane_step",
-        "plane_step",
-        "pixel_step",
-        "tile_step",
-        "line_end_step",
-    ]
+    (
+        *("input_pitch", "output_pitch", "input_last", "output_last", "output_plane_step"),
+        *("plane_step", "pixel_step", "tile_step", "line_end_step"),
+    )
 )
 """Fields that no feature map in the activation memory makes wider than an address."""
 
@@ -172,7 +160,10 @@ def _width(config: ArrayConfig, name: str, width: int) -> int:
         return max(width, min(width + 1, config.address_bits))
     if stem in fixed:
         return max(width, fixed[stem])
-    return width + 1 if width else 0
+    if stem == "x_first":
+        return width + BORDER_ROOM
+    room = FIELD_ROOM if width > SMALL_FIELD else SMALL_FIELD_ROOM
+    return width + room if width else 0
 
 
 def _shape_widths(shape: ArrayShape) -> dict[str, int]:
