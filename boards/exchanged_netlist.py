@@ -20,7 +20,7 @@ from shiftwork.boards.flow import ROUTED_DESIGN
 from shiftwork.boards.host_shell import TOP as HOST
 from shiftwork.boards.registry import find
 from shiftwork.boards.rom_places import block_cells, block_place
-from shiftwork.boards.routed_engine import PLACED, load_engine
+from shiftwork.boards.routed_engine import PLACED, load_engine, read_module
 from shiftwork.boards.routing import NETLIST
 from shiftwork.boards.whole_design import FASTEST_STEPS, STEPS
 from shiftwork.errors import DataError
@@ -66,9 +66,8 @@ class ExchangedNetlist(EngineShell):
 
     def verilog(self) -> str:
         """Verilog of the netlist in a module with the host shell's name."""
-        design = json.loads(self._netlist.read_text(encoding="utf-8"))
-        module = design["modules"][TOP]
-        placed = json.loads(self._placed.read_text(encoding="utf-8"))["modules"][TOP]["cells"]
+        module = read_module(self._netlist)
+        placed = read_module(self._placed)["cells"]
         _fill(module["cells"], placed, self.routed, BLOCK_RAMS[self.board.family])
         _open_pads(module)
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
@@ -111,22 +110,26 @@ def _fill(
 def _open_pads(module: dict[str, Any]) -> None:
     """Makes the inner sides of the pads and of the PLL ports of the module."""
     ports, cells = module["ports"], module["cells"]
+    pins = {tuple(port["bits"]): name for name, port in ports.items()}
     for name, cell in list(cells.items()):
         wires = cell["connections"]
         if cell["type"] in PADS:
             pin, to_design, from_design = PADS[cell["type"]]
-            outer = wires[pin]
-            port = next(port for port in ports.values() if port["bits"] == outer)
             inward = bool(wires.get(to_design))
-            port["direction"] = "input" if inward else "output"
-            port["bits"] = wires[to_design if inward else from_design]
+            inner = wires[to_design if inward else from_design]
+            _set_port(module, pins[tuple(wires[pin])], inner, inward=inward)
         elif "LOCK" in wires:
-            for port_name, sources in PLL_PORTS.items():
-                bits = next(wires[source] for source in sources if wires.get(source))
-                ports[port_name] = {"direction": "input", "bits": bits}
+            for port, sources in PLL_PORTS.items():
+                inner = next(wires[source] for source in sources if wires.get(source))
+                _set_port(module, port, inner, inward=True)
         else:
             continue
         del cells[name]
+
+
+def _set_port(module: dict[str, Any], port: str, bits: list[int], *, inward: bool) -> None:
+    module["ports"][port] = {"direction": "input" if inward else "output", "bits": bits}
+    module["netnames"][port] = {"hide_name": 0, "bits": bits, "attributes": {}}
 
 
 def _wrapper(ports: Mapping[str, Any], board: Board) -> str:

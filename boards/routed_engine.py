@@ -165,8 +165,8 @@ def make_engine(
         routed = (best.folder / ROUTED_DESIGN).read_text()
         places = find_places(
             core.roms,
-            _cells(attempt.netlist),
-            _cells(best.folder / PLACED),
+            read_module(attempt.netlist)["cells"],
+            read_module(best.folder / PLACED)["cells"],
             routed,
             BLOCK_RAMS[board.family],
         )
@@ -236,10 +236,10 @@ def design_digest(sources: Sources) -> str:
     return hashlib.sha256(f"{sources.rtlil}\0{sources.constraints}".encode()).hexdigest()
 
 
-def _cells(netlist: Path) -> dict[str, Any]:
-    modules = json.loads(netlist.read_text(encoding="utf-8"))["modules"]
-    cells: dict[str, Any] = modules[TOP]["cells"]
-    return cells
+def read_module(netlist: Path) -> dict[str, Any]:
+    """The top module of a netlist as JSON; nextpnr, which writes no other, renames it."""
+    modules: dict[str, dict[str, Any]] = json.loads(netlist.read_text(encoding="utf-8"))["modules"]
+    return modules.get(TOP) or next(iter(modules.values()))
 
 
 def _config(record: dict[str, Any]) -> ArrayConfig:

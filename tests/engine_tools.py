@@ -78,7 +78,7 @@ class EngineTools:
                 "utilization": {"ICESTORM_LC": {"used": 5}},
             }
             (folder / "nextpnr.json").write_text(json.dumps(record))
-            placed = {"modules": {TOP: {"cells": placed_of(self.cells)}}}
+            placed = {"modules": {"top": {"cells": placed_of(self.cells)}}}
             (folder / arguments[arguments.index("--write") + 1]).write_text(json.dumps(placed))
             (folder / "routed.txt").write_text(routed_of(self.cells))
         else:
