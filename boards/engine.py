@@ -6,6 +6,7 @@ RAMs (``docs/exchange.md``).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from shiftwork.boards import fit, resources
 from shiftwork.boards.binding import shapes_for
@@ -193,7 +194,7 @@ def _roomy_banks(config: ArrayConfig, board: Board) -> int:
     return _up(config.bank_depth, resources.byte_depth(board))
 
 
-def _if_it_fits(config: ArrayConfig, board: Board, **depths: int) -> ArrayConfig:
+def _if_it_fits(config: ArrayConfig, board: Board, **depths: Any) -> ArrayConfig:
     larger = replace(config, **depths)
     return larger if _blocks(larger, board) <= board.bram else config
 

@@ -29,15 +29,10 @@ class EngineShell(HostShell):
         CapacityError: if the baud rate cannot be made from the clock.
     """
 
-    accelerator: EngineCore  # type: ignore[assignment]
+    accelerator: EngineCore
 
     def __init__(self, *, core: EngineCore, clock_hz: int, baud: int, idle_s: float = IDLE_S):
-        super().__init__(
-            accelerator=core,  # type: ignore[arg-type]
-            clock_hz=clock_hz,
-            baud=baud,
-            idle_s=idle_s,
-        )
+        super().__init__(accelerator=core, clock_hz=clock_hz, baud=baud, idle_s=idle_s)
 
     @property
     def identity(self) -> Identity:
