@@ -178,7 +178,7 @@ class Ecp5BlockRams:
 
     def place(self, cell: Mapping[str, Any]) -> str:
         """As of :class:`BlockRams`: the number that nextpnr gives each."""
-        return str(int(cell["parameters"]["WID"], 2))
+        return str(int(cell["attributes"]["WID"], 2))
 
     def read(self, routed: str) -> dict[str, Bits]:
         """As of :class:`BlockRams`."""

@@ -123,7 +123,7 @@ def test_columns_of_an_ecp5_cell_are_all_of_it_once(width: int, runs: int) -> No
 
 def test_places() -> None:
     assert ICE40.place({"attributes": {"NEXTPNR_BEL": "X19/Y27/ram"}}) == "19 27"
-    assert ECP5.place({"parameters": {"WID": "00001100"}}) == "12"
+    assert ECP5.place({"attributes": {"WID": "00001100"}}) == "12"
     with pytest.raises(ToolError, match="a block RAM lies at X1/Y2/lc0, of no tile"):
         ICE40.place({"attributes": {"NEXTPNR_BEL": "X1/Y2/lc0"}})
 

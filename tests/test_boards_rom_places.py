@@ -139,7 +139,7 @@ def test_yosys_puts_every_bit_into_one_place(family: str, tmp_path: Path) -> Non
 def stand_in_for_nextpnr(family: str, cells: Mapping[str, dict]) -> tuple[dict, str]:
     if family == "ice40up":
         return placed_of(cells), routed_of(cells)
-    placed = {name: {"parameters": {"WID": f"{n:b}"}} for n, name in enumerate(cells)}
+    placed = {name: {"attributes": {"WID": f"{n:b}"}} for n, name in enumerate(cells)}
     empty = ("000 " * 7 + "000\n") * 256
     text = "".join(f".bram_init {number}\n{empty}\n" for number in range(len(cells)))
     rams = BLOCK_RAMS["ecp5"]

@@ -19,6 +19,7 @@ from shiftwork.hw.engine import (
 from shiftwork.hw.schedule import Outline, make_schedule
 from shiftwork.quant.program import Program
 from shiftwork.sim import amaranth_engine
+from shiftwork.sim.coded_programs import coded
 from shiftwork.sim.example_programs import (
     dense_net,
     depthwise_net,
@@ -71,6 +72,7 @@ def test_networks_share_an_engine_bit_by_bit(room: bool) -> None:
         tiny("convolution", 4, accumulators=True),
         ProgramBuilder("dense", (1, 1, 6), np.random.default_rng(2)).dense(5).build(),
         ProgramBuilder("pool", (4, 4, 3), np.random.default_rng(3)).max_pool().build(),
+        coded(tiny("codebook", 3), (-8, -2, 0, 1, 2, 7)),
     ]
     config = engine_for(*programs)
     if room:
