@@ -201,3 +201,13 @@ def test_narrow_fields_are_named_up_to_three() -> None:
     assert text.count("of a layer") == 3
     assert "; and " in text
     assert " more; place and route" in text
+
+
+def test_a_field_that_is_a_bit_too_narrow() -> None:
+    tiles = next(width for name, width, _ in NEED.fields if name == "tiles")
+    narrow = tuple((name, width - (name == "tiles"), sign) for name, width, sign in NEED.fields)
+    with pytest.raises(CapacityError) as caught:
+        check_fit(NEED, replace(NEED, fields=narrow, program_depth=999), network="n")
+    assert f": 'tiles' of a layer: {tiles} bits, the engine has {tiles - 1}; place" in str(
+        caught.value
+    )
