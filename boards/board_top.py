@@ -13,6 +13,8 @@ from amaranth.lib.cdc import FFSynchronizer
 
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.board import Board
+from shiftwork.boards.engine_core import EngineCore
+from shiftwork.boards.engine_shell import EngineShell
 from shiftwork.boards.host_shell import HostShell
 from shiftwork.boards.pll import PllSetting, add_pll
 from shiftwork.boards.registry import BoardError
@@ -43,7 +45,7 @@ def platform_of(board: Board) -> Platform:
 
 
 def make_sources(
-    accelerator: Accelerator, *, board: Board, setting: PllSetting, baud: int
+    accelerator: Accelerator | EngineCore, *, board: Board, setting: PllSetting, baud: int
 ) -> Sources:
     """The design as RTLIL and its pins; the same text for the same arguments.
 
@@ -85,7 +87,12 @@ class BoardTop(Elaboratable):
     """
 
     def __init__(
-        self, accelerator: Accelerator, *, board: Board, setting: PllSetting, baud: int
+        self,
+        accelerator: Accelerator | EngineCore,
+        *,
+        board: Board,
+        setting: PllSetting,
+        baud: int,
     ) -> None:
         self.accelerator = accelerator
         self.board = board
@@ -97,9 +104,7 @@ class BoardTop(Elaboratable):
         board, has_flash = self.board, self.accelerator.has_flash
         ports = _Ports(platform)
         self._add_clock(m, ports)
-        m.submodules.host = host = HostShell(
-            accelerator=self.accelerator, clock_hz=self.setting.hertz, baud=self.baud
-        )
+        m.submodules.host = host = self._shell()
         uart = ports.of((has_flash and board.uart_beside_flash) or board.uart)
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
@@ -113,6 +118,12 @@ class BoardTop(Elaboratable):
             for resource in board.idle:
                 m.submodules += io.Buffer("o", ports.of(resource))
         return m
+
+    def _shell(self) -> HostShell:
+        clock_hz, baud = self.setting.hertz, self.baud
+        if isinstance(self.accelerator, EngineCore):
+            return EngineShell(core=self.accelerator, clock_hz=clock_hz, baud=baud)
+        return HostShell(accelerator=self.accelerator, clock_hz=clock_hz, baud=baud)
 
     def _add_clock(self, m: Module, ports: "_Ports") -> None:
         """The domain "sync", and "start" with the same clock and no reset, which counts it out."""

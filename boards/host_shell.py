@@ -122,23 +122,22 @@ class HostShell(wiring.Component):
                 progress=lambda _: None,
             )
             text = (folder / verilog.VERILOG_FILE).read_text()
+        return verilog.clean(text, heading=self._heading())
+
+    def _heading(self) -> str:
         network = self.accelerator.program
-        heading = (
+        return (
             f"Accelerator for '{network.name}' behind a UART, made by Shiftwork\n"
             f"{self.clock_hz} Hz, {self.baud} baud\nnetwork {network.digest}"
         )
-        return verilog.clean(text, heading=heading)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        identity, core = self.identity, self.accelerator
+        core = self.accelerator
         m.submodules.core = core
         m.submodules.receiver = receiver = UartReceiver(divisor=self.divisor)
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self.divisor)
-        m.submodules.parser = parser = RequestParser(
-            frame_bytes=identity.input_bytes, idle_ticks=round(self.idle_s * self.baud)
-        )
-        m.submodules.responder = responder = Responder(identity=identity)
+        parser, responder = self._add_link(m)
         m.submodules.crc = crc = LinkCrc()
         wiring.connect(m, receiver.o, parser.i)
         wiring.connect(m, receiver.bits, parser.bits)
@@ -176,6 +175,20 @@ class HostShell(wiring.Component):
             m.d.comb += self.error.eq(failed | (core.status != 0))
         return m
 
+    def _add_link(self, m: Module) -> tuple[RequestParser, Responder]:
+        """What reads requests, and what answers them."""
+        identity = self.identity
+        m.submodules.parser = parser = RequestParser(
+            frame_bytes=identity.input_bytes, idle_ticks=self._idle_ticks
+        )
+        m.submodules.responder = responder = Responder(identity=identity)
+        return parser, responder
+
+    @property
+    def _idle_ticks(self) -> int:
+        """Bits of the line without a byte that end a request."""
+        return round(self.idle_s * self.baud)
+
     def _refusal(self, m: Module) -> Value:
         """The status of a request for an inference that comes now."""
         core = self.accelerator
@@ -186,9 +199,14 @@ class HostShell(wiring.Component):
                 m.d.comb += refusal.eq(Status.FLASH | core.status)
         return refusal
 
+    @property
+    def _cycle_bits(self) -> int:
+        """Bits of the counter of a frame's cycles."""
+        return (2 * self.accelerator.schedule.cycles - 1).bit_length()
+
     def _cycles(self, m: Module, *, clear: Value) -> Value:
         """Cycles of the frame that is or was computed. It is no wider than a frame needs."""
-        cycles = Signal(range(2 * self.accelerator.schedule.cycles))
+        cycles = Signal(self._cycle_bits)
         with m.If(clear):
             m.d.sync += cycles.eq(0)
         with m.Elif(self.accelerator.busy):

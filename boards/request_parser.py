@@ -1,6 +1,6 @@
 """From the bytes of the serial line to requests, and to frames for the core."""
 
-from amaranth import Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,12 +39,14 @@ class RequestParser(wiring.Component):
     a byte that the core does not take at once is lost, and the request is incomplete then.
 
     Parameters:
-        frame_bytes: length of a frame.
+        frame_bytes: length of a frame; with ``variable`` the greatest.
+        variable: whether the length is the member ``length``.
         idle_ticks: least number of ticks without a byte that end a request; rounded up to a power
             of two.
 
     Members:
         i, bits, tick: of the receiver.
+        length: of a frame, in bytes. Only if variable.
         refusal: what a request for an inference is answered with now, ``OK`` if the core
             can take a frame.
         frame: to the core.
@@ -55,14 +57,16 @@ class RequestParser(wiring.Component):
         resume: it has been answered.
     """
 
-    def __init__(self, *, frame_bytes: int, idle_ticks: int):
+    def __init__(self, *, frame_bytes: int, idle_ticks: int, variable: bool = False):
         self.frame_bytes = frame_bytes
+        self.variable = variable
         self.idle_bits = (idle_ticks - 1).bit_length()
         super().__init__(
             {
                 "i": In(stream.Signature(8, always_ready=True)),
                 "bits": In(stream.Signature(1, always_ready=True)),
                 "tick": In(1),
+                **({"length": In(frame_bytes.bit_length())} if variable else {}),
                 "refusal": In(STATUS_BITS),
                 "frame": Out(stream.Signature(8)),
                 "crc_start": Out(1),
@@ -118,7 +122,7 @@ class RequestParser(wiring.Component):
                 with m.If(timeout):
                     m.next = "HUNT"
             with m.State("JUDGE"):
-                m.d.sync += [index.eq(0), left.eq(self.frame_bytes - 1)]
+                m.d.sync += [index.eq(0), left.eq(self._length - 1)]
                 m.next = "CRC"
                 with m.If(request.status != Status.OK):
                     m.next = "DONE"
@@ -155,6 +159,11 @@ class RequestParser(wiring.Component):
                     m.next = "HUNT"
         return m
 
+    @property
+    def _length(self) -> int | Value:
+        """Bytes of a frame."""
+        return self.length if self.variable else self.frame_bytes
+
     def _take_header(self, m: Module, request: data.View, index: Signal, wrong: Signal) -> None:
         """Keeps the kind, as ``infer`` and an ``OK`` or not, and the sequence number."""
         byte = self.i.payload
@@ -167,7 +176,9 @@ class RequestParser(wiring.Component):
             ]
         with m.If(index == 1):
             m.d.sync += request.sequence.eq(byte)
-        right = Const(self.frame_bytes << 8 * LENGTH_INDEX, 8 << len(index))
+        right: Value = Const(self.frame_bytes << 8 * LENGTH_INDEX, 8 << len(index))
+        if self.variable:
+            right = Cat(Const(0, 8 * LENGTH_INDEX), self.length) | Const(0, 8 << len(index))
         expected = Mux(request.infer, right.word_select(index, 8), 0)
         with m.If((index >= LENGTH_INDEX) & (byte != expected)):
             m.d.sync += wrong.eq(1)

@@ -40,7 +40,11 @@ class Responder(wiring.Component):
     ``result`` are valid/ready streams; within a byte, ``o`` stays valid.
 
     Parameters:
-        identity: what is told of the board; its ``state`` does not matter.
+        identity: what is told of the board; its ``state`` does not matter. With ``variable``
+            only the greatest length of an output.
+        variable: whether the answers come from a memory, as of
+            :class:`shiftwork.boards.link_rom.LinkRom`; it must answer within the time of two bits
+            on the line, which pass between two bytes.
 
     Members:
         done, request: of the parser.
@@ -48,13 +52,17 @@ class Responder(wiring.Component):
         refusal: state of the core, for the identity.
         cycles: that the core has computed for.
         result: output of the core.
+        link_index: of the byte of the answer that is sent. Only if variable.
+        link_data: that byte, up to what depends on the request. Only if variable.
+        output_bytes: length of an output. Only if variable.
         o: bits for the line.
         crc_start, crc_valid, crc_unload: to the CRC, which takes ``o.payload``.
         crc_value: from it.
     """
 
-    def __init__(self, *, identity: Identity):
+    def __init__(self, *, identity: Identity, variable: bool = False):
         self.identity = identity
+        self.variable = variable
         super().__init__(
             {
                 "done": In(1),
@@ -63,6 +71,7 @@ class Responder(wiring.Component):
                 "refusal": In(STATUS_BITS),
                 "cycles": In(8 * CYCLES_BYTES),
                 "result": In(stream.Signature(8)),
+                **(_link_members(identity) if variable else {}),
                 "o": Out(stream.Signature(1)),
                 "crc_start": Out(1),
                 "crc_valid": Out(1),
@@ -87,13 +96,15 @@ class Responder(wiring.Component):
             byte_sent.eq(sent & place[:3].all()),
             last_index.eq(PAYLOAD_INDEX - 1 + Mux(good, self._fixed_bytes(), 0)),
         ]
+        if self.variable:
+            m.d.comb += self.link_index.eq(index)
         with m.If(sent):
             m.d.sync += place.eq(place + 1)
         with m.If(result.valid & result.ready):
             m.d.sync += left.eq(left - 1)
         with m.FSM():
             with m.State("REST"):
-                m.d.sync += [place.eq(0), left.eq(self.identity.output_bytes - 1)]
+                m.d.sync += [place.eq(0), left.eq(self._output_bytes - 1)]
                 with m.If(self.done & (result.valid | ~request.loaded)):
                     m.next = "FIXED"
                     with m.If(request.loaded & ~good):
@@ -136,6 +147,11 @@ class Responder(wiring.Component):
                     m.next = "REST"
         return m
 
+    @property
+    def _output_bytes(self) -> int | Value:
+        """The length of the output."""
+        return self.output_bytes if self.variable else self.identity.output_bytes
+
     def _fixed_bytes(self) -> Value:
         """Bytes of a payload before the output."""
         return Mux(self.request.infer, CYCLES_BYTES, IDENTITY_BYTES)
@@ -146,24 +162,41 @@ class Responder(wiring.Component):
         Sequence number and status lie side by side, so that one multiplexer selects both.
         """
         request, index = self.request, place[3:]
-        identity = self.identity.pack()
-        inference = CYCLES_BYTES + self.identity.output_bytes
         zero = Const(0, 8 - STATUS_BITS)
         numbers = Cat(request.status, zero, request.sequence).bit_select(place[:4], 1)
         sequence_or_status = (index == SEQUENCE_INDEX) | (index == STATUS_INDEX)
-        constant = Mux(
-            request.infer,
-            _table(place[:6], _header(Kind.INFER, inference)),
-            _table(place[:6], _header(Kind.IDENTIFY, len(identity))),
-        )
+        constant = self._header_bit(place)
         header = (constant & (good | (index < LENGTH_INDEX))) | (numbers & sequence_or_status)
         state = self.refusal.bit_select(place[:2], 1) & ~place[2] & (index == STATE_INDEX)
-        body = _table(place, bytes(PAYLOAD_INDEX) + identity) | state
+        body = self._identity_bit(place) | state
         payload = Mux(request.infer, self.cycles.bit_select(place[:5], 1), body)
         return Mux(index < PAYLOAD_INDEX, header, payload)
 
+    def _header_bit(self, place: Signal) -> Value:
+        """The bit of the header at that place, as far as it is the same in all answers."""
+        if self.variable:
+            return self.link_data.bit_select(place[:3], 1)
+        identify = answer_header(Kind.IDENTIFY, IDENTITY_BYTES)
+        infer = answer_header(Kind.INFER, CYCLES_BYTES + self.identity.output_bytes)
+        return Mux(self.request.infer, _table(place[:6], infer), _table(place[:6], identify))
 
-def _header(kind: Kind, payload_bytes: int) -> bytes:
+    def _identity_bit(self, place: Signal) -> Value:
+        """The bit of the identity at that place, its state left out."""
+        if self.variable:
+            return self.link_data.bit_select(place[:3], 1)
+        return _table(place, bytes(PAYLOAD_INDEX) + self.identity.pack())
+
+
+def _link_members(identity: Identity) -> dict[str, wiring.Member]:
+    """What a memory with the answers is connected to."""
+    return {
+        "link_index": Out(PLACE_BITS - 3),
+        "link_data": In(8),
+        "output_bytes": In(identity.output_bytes.bit_length()),
+    }
+
+
+def answer_header(kind: Kind, payload_bytes: int) -> bytes:
     """Up to the payload, with zeros for what is not constant."""
     begin = SYNC + bytes([ANSWER | kind])
     length = payload_bytes.to_bytes(PAYLOAD_INDEX - LENGTH_INDEX, "little")

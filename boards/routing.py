@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ def route_seeds(
     target_mhz: float,
     seeds: int | None,
     pins: str = "",
+    further: Sequence[str] = (),
     toolchain: Toolchain = "yowasp",
     prefix: str = "",
 ) -> dict[int, Routed]:
@@ -74,6 +75,7 @@ def route_seeds(
             target_mhz=target_mhz,
             seed=seed,
             pins=pins,
+            further=further,
             toolchain=toolchain,
             prefix=prefix,
         )
@@ -90,6 +92,7 @@ def route(
     target_mhz: float,
     seed: int,
     pins: str = "",
+    further: Sequence[str] = (),
     toolchain: Toolchain = "yowasp",
     prefix: str = "",
 ) -> Routed:
@@ -100,6 +103,7 @@ def route(
         target_mhz: the clock that will be needed.
         seed: of the placer.
         pins: of the board, in nextpnr's format; the routed design is written then.
+        further: arguments of nextpnr.
         toolchain: whose nextpnr.
         prefix: of the step's name.
 
@@ -117,6 +121,7 @@ def route(
         "--timing-allow-fail",
         *("--report", ROUTED),
         *((*flow.pins, *flow.routed) if pins else ()),
+        *further,
     ]
     log = workspace.folder / f"nextpnr-{seed}.log"
 

@@ -33,6 +33,7 @@ from shiftwork.workspace import (
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.engine import Engine
 
 SYNTHESIS_LIMIT_S = 1800.0
 DESIGN = "design.il"
@@ -124,7 +125,7 @@ def synthesize(
 
 
 def check_arguments(
-    accelerator: "Accelerator", *, board: Board, seeds: int | None, target_mhz: float
+    accelerator: "Accelerator | Engine", *, board: Board, seeds: int | None, target_mhz: float
 ) -> None:
     family = accelerator.config.shape.family
     if family not in ("generic", board.family):

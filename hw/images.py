@@ -27,6 +27,14 @@ class RomImages:
     parameters: tuple[int, ...]
     program: tuple[int, ...]
 
+    def filled(self, config: ArrayConfig) -> "RomImages":
+        """The same with zeros up to the depths of ``config``."""
+        return RomImages(
+            tuple(column.ljust(config.weight_depth, b"\0") for column in self.weights),
+            self.parameters + (0,) * (config.parameter_depth - len(self.parameters)),
+            self.program + (0,) * (config.program_depth - len(self.program)),
+        )
+
 
 def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]:
     """What the requantizer adds to the sums of ``op``, one value a channel.

@@ -27,6 +27,7 @@ from shiftwork.hw.drain_timing import (
     last_write,
     run_interval,
 )
+from shiftwork.hw.engine import check_fit
 from shiftwork.hw.flash_image import weight_words
 from shiftwork.hw.images import (
     RomImages,
@@ -139,6 +140,7 @@ class Schedule:
         layers: in execution order.
         header: field values of the streams' descriptor.
         memory: where the feature maps lie.
+        shared: the configuration is that of an engine for several networks.
     """
 
     program: Program
@@ -146,19 +148,21 @@ class Schedule:
     layers: tuple[LayerPlan, ...]
     header: dict[str, int]
     memory: MemoryMap
+    shared: bool = False
 
     @cached_property
     def images(self) -> RomImages:
-        """Contents of the ROMs."""
+        """Contents of the ROMs; those of an engine are filled up with zeros."""
         ops = _hardware_ops(self.program)
         words = layouts.pack_descriptor(self.config.header_fields, self.header)
         for layer in self.layers:
             words += layouts.pack_descriptor(self.config.fields, layer.descriptor)
-        return RomImages(
+        images = RomImages(
             weight_columns([layer.walks for layer in self.layers], self.config.shape),
             parameter_words(self.program, ops, self.config),
             words,
         )
+        return images.filled(self.config) if self.shared else images
 
     @cached_property
     def ops(self) -> tuple[OpPlan, ...]:
@@ -227,14 +231,16 @@ class Schedule:
         return b"".join(parts)
 
 
-def make_schedule(program: Program, shape: ArrayShape) -> Schedule:
-    """The schedule of ``program`` on an array of ``shape``.
+def make_schedule(
+    program: Program, shape: ArrayShape, engine: ArrayConfig | None = None
+) -> Schedule:
+    """The schedule of ``program`` on an array of ``shape``, or on an engine that is there.
 
     Raises:
         ProgramError: if the program holds what the array cannot run.
         CapacityError: if it is too large for the engine's formats, or not for this shape.
     """
-    return Outline(program, shape).schedule()
+    return Outline(program, shape, engine).schedule()
 
 
 class Outline:
@@ -245,21 +251,26 @@ class Outline:
     Parameters:
         program: the network.
         shape: of the array.
+        engine: the configuration of an engine of that shape, to run the network on.
 
     Attributes:
         memory: where the feature maps lie.
-        config: widths and depths; idle cycles may widen a descriptor's field.
+        config: the widths and depths that the network needs; idle cycles may widen a descriptor's
+            field. Those of addresses and shifts count from what the engine has, if any.
 
     Raises:
         ProgramError, CapacityError: as :func:`make_schedule`.
     """
 
-    def __init__(self, program: Program, shape: ArrayShape) -> None:
+    def __init__(
+        self, program: Program, shape: ArrayShape, engine: ArrayConfig | None = None
+    ) -> None:
         ops = _hardware_ops(program)
         if not ops:
             raise ProgramError("the network has no layer that computes anything")
         self.program = program
         self.shape = shape
+        self._engine = engine
         self.memory = allocate(
             program, alignment=shape.word_bytes, input_buffers=shape.input_buffers
         )
@@ -268,7 +279,7 @@ class Outline:
         _check_count(self._works, len(ops))
         self._descriptors = [
             descriptor | {"chunk_pad": 0}
-            for descriptor in _descriptors(program, self._works, shape, self.memory)
+            for descriptor in _descriptors(program, self._works, shape, self.memory, engine)
         ]
         self.config = self._config(self._descriptors)
 
@@ -315,6 +326,9 @@ class Outline:
             for descriptor, drained in zip(self._descriptors, plans, strict=True)
         ]
         config = self._config(descriptors)
+        if self._engine is not None:
+            check_fit(config, self._engine, network=program.name)
+            config = self._engine
         load = layouts.descriptor_words(config.fields) + LOAD_OVERHEAD
         layers = tuple(
             _layer(program, index, work, descriptor, drained, shape, load)
@@ -328,10 +342,13 @@ class Outline:
             layers=layers,
             header=_header(program, self.memory, len(works)),
             memory=self.memory,
+            shared=self._engine is not None,
         )
 
     def _config(self, descriptors: list[dict[str, int]]) -> ArrayConfig:
-        config = _config(self.program, self._works, self.shape, self.memory, descriptors)
+        config = _config(
+            self.program, self._works, self.shape, self.memory, descriptors, self._engine
+        )
         if not config.copies_weights:
             return config
         return _with_payload(self.program, config, self._works, self.memory, split=self.split)
@@ -503,14 +520,20 @@ def _part(work: _Work, first_group: int, most: int) -> _Work:
 
 
 def _descriptors(
-    program: Program, works: list[_Work], shape: ArrayShape, memory: MemoryMap
+    program: Program,
+    works: list[_Work],
+    shape: ArrayShape,
+    memory: MemoryMap,
+    engine: ArrayConfig | None,
 ) -> list[dict[str, int]]:
     weight_base = parameter_base = 0
     copied = memory.size
-    address_bits = _address_bits(works, shape, memory)
+    address_bits = _address_bits(works, shape, memory, engine)
     frees = last_reader(program)
     result = []
     most = max(len(work.walks) for work in works)
+    if engine is not None:
+        most = max(most, engine.segments)
     for work in works:
         descriptor = {
             "pool": int(work.pool),
@@ -852,15 +875,18 @@ def _config(
     shape: ArrayShape,
     memory: MemoryMap,
     descriptors: list[dict[str, int]],
+    engine: ArrayConfig | None,
 ) -> ArrayConfig:
     ops = [work.op for work in works if work.final]
-    address_bits = _address_bits(works, shape, memory)
+    address_bits = _address_bits(works, shape, memory, engine)
     least = least_conv_shift(ops)
     dots = [op for op in ops if not isinstance(op, MaxPool)]
     dot_shifts = [
         shifts(program, op, least) for op in dots if not (isinstance(op, Conv) and op.accumulators)
     ]
     shift_base = int(min((shift.min() for shift in dot_shifts), default=0))
+    if engine is not None:
+        shift_base = min(shift_base, engine.shift_base) if dot_shifts else engine.shift_base
     runtime = [int(shift.max()) - shift_base for shift in dot_shifts]
     ranges = [requantized_range(program, op, least) for op in dots]
     if len(dots) < len(ops):
@@ -897,7 +923,7 @@ def _config(
         segment_fields=segment_fields,
         header_fields=header_fields,
         program_depth=program_words,
-        codebook=() if shape.column_bytes else program.codebook or (),
+        codebook=() if shape.column_bytes or engine is not None else program.codebook or (),
         class_bytes=answer[0],
         score_bytes=answer[1],
     )
@@ -921,9 +947,12 @@ def _used_bytes(works: list[_Work], shape: ArrayShape, memory: MemoryMap) -> int
     return memory.size + words * shape.word_bytes
 
 
-def _address_bits(works: list[_Work], shape: ArrayShape, memory: MemoryMap) -> int:
+def _address_bits(
+    works: list[_Work], shape: ArrayShape, memory: MemoryMap, engine: ArrayConfig | None
+) -> int:
     depth = -(-_used_bytes(works, shape, memory) // shape.word_bytes)
-    return max(1, ceil_log2(depth)) + exact_log2(shape.word_bytes)
+    least = max(1, ceil_log2(depth)) + exact_log2(shape.word_bytes)
+    return least if engine is None else max(least, engine.address_bits)
 
 
 def _line_reach(walk: Walk) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class SimulatedBoard:
     """A running simulation of the host shell; a context manager, which ends it.
 
     Parameters:
-        accelerator: the core.
+        design: a core, which gets a fast line, or one that has its host shell already.
         build_dir: where built simulators are kept, by default in the user's cache.
         time_limit: seconds that a tool may take.
 
@@ -75,25 +75,26 @@ class SimulatedBoard:
 
     def __init__(
         self,
-        accelerator: Accelerator,
+        design: Accelerator | HostShell,
         *,
         build_dir: str | Path | None = None,
         time_limit: float = LONGEST_S,
     ) -> None:
-        self.shell = simulated_shell(accelerator)
+        self.shell = design if isinstance(design, HostShell) else simulated_shell(design)
         folder = Path(build_dir) if build_dir else simulator_cache.default_folder()
         program = _build(self.shell, folder.absolute(), time_limit)
         with contextlib.ExitStack() as stack:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="shiftwork-"))
-            if accelerator.flash_image:
-                (Path(work) / FLASH_FILE).write_bytes(accelerator.flash_image)
+            image = self.shell.accelerator.flash_image
+            if image:
+                (Path(work) / FLASH_FILE).write_bytes(image)
             board_end, host_end = os.openpty()
             # Held open, so that the terminal outlives the times when nobody else has it open.
             stack.callback(os.close, host_end)
             tty.setraw(host_end)
             self.port = os.ttyname(host_end)
             try:
-                self._process = _start(program, Path(work), board_end, self.shell.clock_hz)
+                self._process = _start(program, Path(work), board_end, self.shell)
             finally:
                 os.close(board_end)
             stack.callback(self._end)
@@ -123,8 +124,8 @@ class SimulatedBoard:
             self._process.wait()
 
 
-def _start(program: Path, work: Path, line: int, clock_hz: int) -> subprocess.Popen[bytes]:
-    settings = (DIVISOR, SETTLE_BITS, EXPIRE_BITS, round(1e12 / clock_hz))
+def _start(program: Path, work: Path, line: int, shell: HostShell) -> subprocess.Popen[bytes]:
+    settings = (shell.divisor, SETTLE_BITS, EXPIRE_BITS, round(1e12 / shell.clock_hz))
     try:
         return subprocess.Popen(
             [str(program), *map(str, settings)],

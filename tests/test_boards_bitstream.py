@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shiftwork.boards import bitstream, tools, yowasp
+from shiftwork.boards import tools, whole_design, yowasp
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.bitstream import make_bitstream
 from shiftwork.boards.board_top import TOP, Sources
@@ -59,7 +59,7 @@ class Tools:
 @pytest.fixture
 def use(monkeypatch):
     def replace(stand_in):
-        monkeypatch.setattr(bitstream, "make_sources", stand_in.sources)
+        monkeypatch.setattr(whole_design, "make_sources", stand_in.sources)
         monkeypatch.setattr(tools, "run", stand_in.run)
         return stand_in
 

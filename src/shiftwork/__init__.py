@@ -2,9 +2,10 @@
 
 The public interface: ``load`` a model, ``quantize`` it to a ``Program``, compute ``golden``
 results, build an ``Accelerator``, ``simulate`` and ``synthesize`` it, ``connect`` to a board that
-holds it. ``analyze`` shows what scales do to a network's tensors, ``compare`` where a program makes
-its error. Names are imported when they are first used, so that quantizing does not load the
-hardware's libraries.
+holds it. An ``Engine`` is placed and routed once (``make_engine``) for several networks: another
+one is an ``exchange`` of contents. ``analyze`` shows what scales do to a network's tensors,
+``compare`` where a program makes its error. Names are imported when they are first used, so that
+quantizing does not load the hardware's libraries.
 """
 
 import importlib
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.engine import Engine
+    from shiftwork.boards.exchange import exchange
+    from shiftwork.boards.routed_engine import make_engine
     from shiftwork.boards.synthesis import synthesize
     from shiftwork.errors import ShiftworkError
     from shiftwork.link import connect
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accelerator",
     "AnalysisOptions",
+    "Engine",
     "Program",
     "RawInput",
     "ShiftworkError",
@@ -36,8 +41,10 @@ __all__ = [
     "compare",
     "connect",
     "evaluate",
+    "exchange",
     "golden",
     "load",
+    "make_engine",
     "quantize",
     "simulate",
     "synthesize",
@@ -46,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "Accelerator": ("shiftwork.boards.accelerator", "Accelerator"),
+    "Engine": ("shiftwork.boards.engine", "Engine"),
     "AnalysisOptions": ("shiftwork.quant.analysis", "AnalysisOptions"),
     "Program": ("shiftwork.quant.program", "Program"),
     "RawInput": ("shiftwork.quant.raw_input", "RawInput"),
@@ -53,6 +61,8 @@ _HOMES = {
     "analyze": ("shiftwork.quant.analysis", "analyze"),
     "compare": ("shiftwork.sim.comparison", "compare"),
     "connect": ("shiftwork.link", "connect"),
+    "exchange": ("shiftwork.boards.exchange", "exchange"),
+    "make_engine": ("shiftwork.boards.routed_engine", "make_engine"),
     "evaluate": ("shiftwork.sim.evaluation", "evaluate"),
     "golden": ("shiftwork.sim.golden", "predict"),
     "load": ("shiftwork.quant.importer", "load"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from shiftwork import cli_run
+from shiftwork import cli_engine, cli_run
 from shiftwork.cli_bench import bench_app
 from shiftwork.cli_bitstream import bitstream
 from shiftwork.cli_explore import explore
@@ -283,6 +283,7 @@ def synth(
 
 app.command()(utilization)
 app.command()(bitstream)
+cli_engine.register(app)
 cli_run.register(app)
 
 

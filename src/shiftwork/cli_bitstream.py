@@ -1,20 +1,23 @@
 """The command ``shiftwork bitstream``."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shiftwork.cli_options import (
     AsJson,
+    Baud,
     Clock,
     Columns,
     Elements,
+    Fastest,
     Folder,
     LatencyUs,
     Net,
     Rows,
     Seeds,
     TargetBoard,
+    ToolchainName,
     array_size,
 )
 from shiftwork.cli_views import facts_table, new_table, progress_printer, show_result
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from shiftwork.boards.bitstream import Bitstream
+    from shiftwork.boards.report import Resource
 
 
 def bitstream(
@@ -35,15 +39,9 @@ def bitstream(
     latency_us: LatencyUs = None,
     seeds: Seeds = None,
     clock: Clock = None,
-    fastest: Annotated[
-        bool,
-        typer.Option("--fastest", help="Route again with the PLL as fast as the design allows."),
-    ] = False,
-    baud: Annotated[int, typer.Option(min=300, help="Of the UART, in bits a second.")] = 115_200,
-    toolchain: Annotated[
-        Literal["yowasp", "native"],
-        typer.Option(help="Tools from pip, or yosys, nextpnr and packer as they are on PATH."),
-    ] = "yowasp",
+    fastest: Fastest = False,
+    baud: Baud = 115_200,
+    toolchain: ToolchainName = "yowasp",
     as_json: AsJson = False,
 ) -> None:
     """Make the bitstream of a board: the accelerator with a serial link to the host.
@@ -71,10 +69,17 @@ def bitstream(
     show_result(
         made.as_dict(),
         as_json,
-        _facts(made),
-        _resources(made),
-        f"wrote {output / made.file}\n{_loading(made)}",
+        *bitstream_views(made, output),
         following=after_bitstream(output, board, net),
+    )
+
+
+def bitstream_views(made: "Bitstream", output: Path) -> "tuple[Table, Table, str]":
+    """What a user is shown of a bitstream."""
+    return (
+        _facts(made),
+        resource_table(made.resources),
+        f"wrote {output / made.file}\n{_loading(made)}",
     )
 
 
@@ -94,11 +99,12 @@ def _facts(made: "Bitstream") -> "Table":
     )
 
 
-def _resources(made: "Bitstream") -> "Table":
+def resource_table(resources: "Mapping[str, Resource]") -> "Table":
+    """Used and available resources of a whole design."""
     from shiftwork.boards.report import LABELS
 
     table = new_table("resources, link to the host included", "resource", "used", "available", "%")
-    for name, resource in made.resources.items():
+    for name, resource in resources.items():
         if resource.available:
             used, available = str(resource.used), str(resource.available)
             table.add_row(LABELS[name], used, available, f"{resource.percent:.1f}")

@@ -59,6 +59,16 @@ Seeds = Annotated[
 ]
 Clock = Annotated[float | None, typer.Option(help="Clock to reach in MHz; default: the board's.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
+Fastest = Annotated[
+    bool, typer.Option("--fastest", help="Route again with the PLL as fast as the design allows.")
+]
+Baud = Annotated[int, typer.Option(min=300, help="Of the UART, in bits a second.")]
+ToolchainName = Annotated[
+    Literal["yowasp", "native"],
+    typer.Option(
+        "--toolchain", help="Tools from pip, or yosys, nextpnr and packer as they are on PATH."
+    ),
+]
 Scales = Annotated[
     Literal["mse", "max", "percentile", "kl"],
     typer.Option(

@@ -1456,6 +1456,39 @@ CODED_ROM = _of(
     tests="tests/test_hw_coded_rom.py",
 )
 
+ENGINE = _of(
+    "hw/engine.py",
+    (
+        "shifts count from the greatest least shift",
+        "an engine cannot shift as little as one of its networks asks",
+        "shift_base=min(config.shift_base for config in configs),\n        fields",
+        "shift_base=max(config.shift_base for config in configs),\n        fields",
+    ),
+    (
+        "narrow fields pass",
+        "a network runs on an engine whose fields are too narrow for it",
+        "        if width > widths[name]:",
+        "        if width > widths[name] + 1:",
+    ),
+    (
+        "head room takes shifts away",
+        "the greatest shift of the networks given is out of an engine's reach",
+        "shift_bits=(top - base).bit_length(),",
+        "shift_bits=config.shift_bits,",
+    ),
+    (
+        "layers of the widest description",
+        "the program ROM is too small for the network with the most layers",
+        "layers = max(layer_capacity(config) for config in configs)",
+        "layers = min(layer_capacity(config) for config in configs)",
+    ),
+    tests=(
+        "tests/test_hw_engine.py::test_an_engine_has_the_most_of_everything",
+        "tests/test_hw_engine.py::test_head_room_narrows_nothing",
+        "tests/test_hw_engine.py::test_a_field_that_is_a_bit_too_narrow",
+    ),
+)
+
 MUTANTS = (
     *MULTIPLIER,
     *PE,
@@ -1489,4 +1522,5 @@ MUTANTS = (
     *SCHEDULE,
     *CONFIG,
     *CORE,
+    *ENGINE,
 )
