@@ -23,8 +23,8 @@ def board_page(board: Board) -> str:
     platform = platform_of(board)
     parts = [
         f"# {board.title}",
-        f"`--board {board.name}`. Everything on this page but the bench's row is what "
-        f"`boards/{_module(board)}.py` says; [boards.md](../boards.md) compares the boards.",
+        f"`--board {board.name}`. This page is made of `boards/{_module(board)}.py` and of the "
+        "pins of its platform; [boards.md](../boards.md) compares the boards.",
         _table(_chip(board) + _wiring(board, platform)),
         "## Before the cable" if board.note else "",
         f"To know: {board.note}." if board.note else "",
