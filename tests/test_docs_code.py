@@ -21,7 +21,7 @@ import shiftwork as sw
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.report import Report
 from shiftwork.cli import app
-from shiftwork.sim.example_programs import dense_net, random_inputs
+from shiftwork.sim.example_programs import dense_net, random_inputs, small_cnn
 from shiftwork.sim.link_simulator import SimulatedBoard
 
 PYTHON = {
@@ -29,8 +29,11 @@ PYTHON = {
     "docs/adding_a_board.md": "test_docs_adding_a_board.py",
     "docs/adding_an_op.md": "test_docs_adding_an_op.py",
     "docs/embedding.md": "test_docs_embedding.py",
+    "docs/exchange.md": "below",
+    "docs/explore.md": "below",
     "docs/fixed_point.md": "test_docs_fixed_point.py",
     "docs/host_link.md": "below",
+    "docs/processing.md": "test_docs_processing.py",
     "docs/program.md": "test_docs_program.py",
     "docs/schedule.md": "test_docs_schedule.py",
     "docs/tutorial.md": "test_docs_tutorial.py",
@@ -42,6 +45,7 @@ OTHER_LANGUAGES = {"verilog": "test_docs_embedding.py", "yaml": "test_docs_embed
 RUN_COMMANDS = {
     "docs/adding_a_board.md": "test_docs_adding_a_board.py",
     "docs/embedding.md": "test_docs_embedding.py",
+    "docs/processing.md": "test_docs_processing.py",
     "docs/tutorial.md": "test_docs_tutorial.py",
     "docs/workbench.md": "test_docs_workbench.py",
 }
@@ -53,6 +57,7 @@ PROGRAMS = {
     ".venv/bin/python": "runs the tests themselves",
     ".venv/bin/shiftwork": "parsed as shiftwork",
     "cd": "changes the folder",
+    "dask": "test_shiftwork_explore_runners.py starts both",
     "fusesoc": "test_docs_embedding.py runs it",
     "pip": "installs an extra",
     "python": "runs the tests or the generators: see below",
@@ -119,7 +124,7 @@ def test_commands_in_sentences_are_those_of_the_command_line(check: Check, span:
         ("shiftwork quantise net.onnx", "No such command"),
         ("shiftwork quantize net.onnx --calibrate x.npz", "No such option"),
         ("shiftwork quantize net.onnx --calibration x.npz --weights int3", "int3"),
-        ("shiftwork quantize net.onnx", "Missing option"),
+        ("shiftwork generate net.npz", "Missing option"),
         ("shiftwork boards icebreaker", "nexpected extra argument"),
         ("shiftwork bench everything", "No such command"),
     ],
@@ -195,6 +200,30 @@ def test_python_of_the_readme(folder: Path) -> None:
         name in Report.__dataclass_fields__ or isinstance(getattr(Report, name), property)
         for name in ("lut", "bram", "fmax_mhz", "latency_us")
     )
+
+
+def test_python_of_explore(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("docs/explore.md", "python")
+    dense_net().save(folder / "net.npz")
+    names: dict[str, Any] = {}
+    exec(block.code, names)
+    front = names["found"].front
+    assert len(front) == len(capsys.readouterr().out.splitlines()) > 0
+
+
+def test_python_of_exchange() -> None:
+    """The engine; of place and route the arguments are checked against the real ones."""
+    (block,) = blocks("docs/exchange.md", "python")
+    first, mark, rest = block.code.partition("sw.make_engine")
+    assert mark
+    names: dict[str, Any] = {"a": dense_net(), "b": small_cnn()}
+    exec(first, names)
+    assert names["engine"].networks == (dense_net().name, small_cnn().name)
+    for statement in ast.parse(mark + rest).body:
+        call = statement.value
+        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        keywords = {str(keyword.arg): None for keyword in call.keywords}
+        inspect.signature(getattr(sw, call.func.attr)).bind(*call.args, **keywords)
 
 
 @pytest.mark.slow

@@ -47,4 +47,4 @@ def test_the_page_states_the_arrays_and_the_version_of_the_file(folder):
         names = {re.sub(r"op\d+", "op<i>", re.sub(r"term\d+", "term<j>", n)) for n in archive}
     for name in names - {"program"}:
         assert f"`{name}`" in page, name
-    assert "## File format, version 2" in page
+    assert "## File format, versions 2 and 3" in page
