@@ -72,7 +72,6 @@ def merged(configs: Sequence[ArrayConfig]) -> ArrayConfig:
                 "parameter_depth",
             )
         },
-        shift_base=min(config.shift_base for config in configs),
         fields=fields,
         segment_fields=_widest([config.segment_fields for config in configs]),
         header_fields=header,

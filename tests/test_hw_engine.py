@@ -109,6 +109,22 @@ def test_an_engine_has_the_most_of_everything() -> None:
     assert layer_capacity(engine) == 7
 
 
+def test_shifts_count_from_the_least_of_all_networks() -> None:
+    programs = [
+        ProgramBuilder(f"by{shift}", (1, 1, 6), np.random.default_rng(shift))
+        .dense(5)
+        .shift(shift)
+        .build()
+        for shift in (9, 3, 6)
+    ]
+    engine = engine_for(*programs)
+    assert engine.shift_base == 3
+    assert engine.shift_bits == 3
+    for program, shift in zip(programs, (6, 0, 3), strict=True):
+        words = make_schedule(program, SHAPE, engine).images.parameters
+        assert {word >> engine.accumulator_bits for word in words[:5]} == {shift}
+
+
 def test_a_schedule_differs_in_the_loading_of_descriptors_alone() -> None:
     engine = with_room(engine_for(*NETWORKS), bank_depth=1024)
     for program in NETWORKS:

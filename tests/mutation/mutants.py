@@ -1461,8 +1461,8 @@ ENGINE = _of(
     (
         "shifts count from the greatest least shift",
         "an engine cannot shift as little as one of its networks asks",
-        "shift_base=min(config.shift_base for config in configs),\n        fields",
-        "shift_base=max(config.shift_base for config in configs),\n        fields",
+        "shift_base=min(config.shift_base for config in configs)",
+        "shift_base=max(config.shift_base for config in configs)",
     ),
     (
         "narrow fields pass",
@@ -1477,13 +1477,13 @@ ENGINE = _of(
         "shift_bits=config.shift_bits,",
     ),
     (
-        "layers of the widest description",
-        "the program ROM is too small for the network with the most layers",
-        "layers = max(layer_capacity(config) for config in configs)",
-        "layers = min(layer_capacity(config) for config in configs)",
+        "no room for addresses of weights",
+        "spare block RAM is out of reach of a layer's weight address",
+        "ceil_log2(config.weight_depth) + BASE_ROOM",
+        "ceil_log2(config.weight_depth)",
     ),
     tests=(
-        "tests/test_hw_engine.py::test_an_engine_has_the_most_of_everything",
+        "tests/test_hw_engine.py::test_shifts_count_from_the_least_of_all_networks",
         "tests/test_hw_engine.py::test_head_room_narrows_nothing",
         "tests/test_hw_engine.py::test_a_field_that_is_a_bit_too_narrow",
     ),
