@@ -24,6 +24,7 @@ EVERYTHING = (
     .residual("a")
     .average_pool((1, 1), (1, 1), shift=2, unsigned=True, bounds=(4, 99))
     .dense(2, accumulators=True)
+    .top_score(7)
 )
 
 
