@@ -26,6 +26,8 @@ from shiftwork.cli_options import (
     Headroom,
     Inputs,
     LatencyUs,
+    MaxLoss,
+    MinSqnr,
     Model,
     Net,
     PerTensor,
@@ -33,14 +35,20 @@ from shiftwork.cli_options import (
     Rounding,
     Rows,
     Scales,
+    Search,
     Seeds,
+    Sums,
     TargetBoard,
     Test,
+    Trials,
+    Validate,
     Verify,
+    WeightBytes,
     Weights,
     array_size,
     quantizer_options,
 )
+from shiftwork.cli_search import check_search_options, names_of, search_program
 from shiftwork.cli_views import (
     closing,
     demo_table,
@@ -54,6 +62,8 @@ from shiftwork.cli_views import (
 from shiftwork.cli_workbench import analyze, compare
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from shiftwork.boards.accelerator import Accelerator
 
 app = typer.Typer(
@@ -97,9 +107,21 @@ def quantize(
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
+    sums: Sums = None,
+    search: Search = False,
+    weight_bytes: WeightBytes = None,
+    max_loss: MaxLoss = None,
+    min_sqnr: MinSqnr = None,
+    validate: Validate = None,
+    trials: Trials = None,
     as_json: AsJson = False,
 ) -> None:
-    """Quantize a trained network to int8 or less and measure what that costs."""
+    """Quantize a trained network to int8 or less and measure what that costs.
+
+    With --search the other options are where the search begins.
+    """
+    bounds = {"weight_bytes": weight_bytes, "max_loss": max_loss, "min_sqnr_db": min_sqnr}
+    check_search_options(search, validate=validate, trials=trials, **bounds)
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
     from shiftwork.quant.quantizer import QuantizerOptions
@@ -111,14 +133,22 @@ def quantize(
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
     options = QuantizerOptions(
-        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights)
+        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights),
+        sums=names_of(sums),
     )
-    program = quantize_graph(graph, samples.x, options, progress=progress)
-    progress(f"quantized with {len(samples.x)} samples")
-    record = evaluate_on(graph, program, test or calibration)
+    searched: dict[str, Any] = {}
+    views: list[RenderableType] = []
+    if search:
+        program, searched, views = search_program(
+            graph, samples, bounds, options, validate=validate, trials=trials, progress=progress
+        )
+    else:
+        program = quantize_graph(graph, samples.x, options, progress=progress)
+        progress(f"quantized with {len(samples.x)} samples")
+    record = evaluate_on(graph, program, test or calibration) | searched
     program.save(output)
     show_result(
-        record | {"program": str(output)}, as_json, quality_table(record), f"wrote {output}"
+        record | {"program": str(output)}, as_json, *views, quality_table(record), f"wrote {output}"
     )
 
 
