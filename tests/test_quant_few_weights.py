@@ -129,7 +129,7 @@ def test_a_network_that_is_quantized_already_has_no_sums(float_network):
     out = net.conv("x", 2, (1, 1), weights=[[[[1.0, 2.0]]], [[[3.0, 4.0]]]], bias=[0.0, 0.0])
     grid = Grid(scale=1.0, zero_point=0, lo=-128, hi=127)
     options = QuantizerOptions(weights="int4", sums=(net.nodes[0].name,))
-    with pytest.raises(ModelError, match="already, .* cannot become sums; quantize its float"):
+    with pytest.raises(ModelError, match=r"already, .* cannot become sums; quantize its float"):
         quantize(net.build(grids={"x": grid, out: grid}), net.samples(3), options)
 
 
