@@ -1,6 +1,6 @@
 """Quantizes a convolution or dense layer, and what is added to it before the requantization."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -164,7 +164,7 @@ def _quantized(
     bias = rows.integer_bias(exponents, weights)
     if options.bias_correction:
         error = (real - sums * np.exp2(-exponents.astype(float)) - rows.bias).mean(axis=(0, 1, 2))
-        bias = rows.corrected_bias(exponents, weights, error, target.exponent)
+        bias = rows.corrected_bias(exponents, target.integers.terms, error, target.exponent)
     tensors = {name: state.tensor for name, state in states.items()}
     op, tensor = convolution_op(layer, target, bias, tensors)
     integer = sums + bias + weights @ rows.zero_points
@@ -180,14 +180,18 @@ def convolution_op(
     layer: Layer, target: Target, bias: FloatArray, tensors: Mapping[str, Tensor]
 ) -> tuple[program.Conv, Tensor]:
     """The op that computes ``target`` with ``bias[O]``, and its output tensor."""
-    node, tensor = layer_convs(layer)[0], target.tensor
-    exponents = target.integers.exponents
-    parts = _parts(layer_convs(layer), target.integers.weights)
+    convs, tensor = layer_convs(layer), target.tensor
+    node, exponents = convs[0], target.integers.exponents
+    parts = [
+        (conv, part)
+        for term in target.integers.terms
+        for conv, part in zip(convs, _parts(convs, term), strict=True)
+    ]
     op = program.Conv(
         name=node.name,
         input=node.input,
         output=layer.output,
-        weights=parts[0].astype(np.int8),
+        weights=parts[0][1].astype(np.int8),
         bias=bias.astype(np.int64),
         shift=np.zeros_like(exponents) if target.raw else exponents - tensor.exponent,
         lo=-128 if target.raw else tensor.lo,
@@ -198,10 +202,10 @@ def convolution_op(
         pad_value=tensors[node.input].zero_point,
         accumulators=target.raw,
         groups=node.groups,
-        terms=(*_products(layer, parts, tensors), *_residuals(layer, exponents, tensors)),
+        terms=(*_products(parts[1:], tensors), *_residuals(layer, exponents, tensors)),
     )
     if target.raw:
-        least, greatest = op.accumulator_range(*(tensors[name] for name in layer.inputs))
+        least, greatest = op.accumulator_range(*(tensors[name] for name in op.inputs))
         lo, hi = int(least.min()), int(greatest.max())
         tensor = replace(tensor, lo=lo, hi=hi, exponent=int(exponents[0]))
     return op, tensor
@@ -230,7 +234,7 @@ def _integer_sum(
 
 
 def _products(
-    layer: Layer, parts: tuple[FloatArray, ...], tensors: Mapping[str, Tensor]
+    parts: Sequence[tuple[Conv, FloatArray]], tensors: Mapping[str, Tensor]
 ) -> tuple[program.Product, ...]:
     return tuple(
         program.Product(
@@ -241,7 +245,7 @@ def _products(
             dilation=conv.dilation,
             pad_value=tensors[conv.input].zero_point,
         )
-        for conv, part in zip(layer.products, parts[1:], strict=True)
+        for conv, part in parts
     )
 
 

@@ -85,8 +85,13 @@ class Rows:
         """``[O]``: what ``2**(bits - 1)`` must be at least, so that the accumulator fits.
 
         It covers every input, and the rounding constant of the shift to ``output_exponent``.
+
+        Args:
+            weights: ``[O, K]``, or ``[T, O, K]``: the terms that each weight is the sum of. They
+                are multiplied apart, by what may be different inputs.
         """
-        positive, negative = np.maximum(weights, 0), np.minimum(weights, 0)
+        terms = weights.reshape(-1, *self.weights.shape)
+        positive, negative = np.maximum(terms, 0).sum(axis=0), np.minimum(terms, 0).sum(axis=0)
         greatest = bias + positive @ self.highs + negative @ self.lows
         least = bias + positive @ self.lows + negative @ self.highs
         for tensor in self.residuals:
@@ -104,9 +109,13 @@ class Rows:
         error: FloatArray,
         output_exponent: int | None,
     ) -> FloatArray:
-        """:meth:`integer_bias` plus ``error[O]``, as far as the accumulator gets no wider."""
-        plain = self.integer_bias(exponents, weights)
-        corrected = self.integer_bias(exponents, weights, self.bias + error)
+        """:meth:`integer_bias` plus ``error[O]``, as far as the accumulator gets no wider.
+
+        ``weights`` are those of :meth:`reach`.
+        """
+        sums = weights.reshape(-1, *self.weights.shape).sum(axis=0)
+        plain = self.integer_bias(exponents, sums)
+        corrected = self.integer_bias(exponents, sums, self.bias + error)
         reach = self.reach(exponents, weights, plain, output_exponent).max()
         room = 2.0 ** max(PREFERRED_ACCUMULATOR_BITS - 1, np.ceil(np.log2(reach)))
         fits = self.reach(exponents, weights, corrected, output_exponent) <= room

@@ -1,6 +1,7 @@
-"""The integers that weights may become: all of int8, or the values of a codebook."""
+"""The integers that weights may become: all of int8, or what the values of a codebook make up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,54 @@ class Levels:
     """The integers that weights may become.
 
     Attributes:
-        codebook: the values in ascending order; None for all of int8.
+        codebook: values in ascending order; None for all of int8.
+        sums: a weight is the sum of two of the values, rather than one.
     """
 
     codebook: tuple[int, ...] | None = None
+    sums: bool = False
+
+    @property
+    def summed(self) -> "Levels":
+        """The sums of two of the same values."""
+        return replace(self, sums=True)
 
     @property
     def bounds(self) -> tuple[int, int]:
         """The least and the greatest."""
-        return INT8 if self.codebook is None else (self.codebook[0], self.codebook[-1])
+        if self.codebook is None:
+            return INT8
+        terms = 2 if self.sums else 1
+        return terms * self.codebook[0], terms * self.codebook[-1]
 
     def nearest(self, values: NDArray) -> FloatArray:
         """The level next to each of ``values``; of two as near the greater one."""
         if self.codebook is None:
             return np.clip(half_up(values), *INT8)
-        levels = np.array(self.codebook, np.float64)
+        levels = self._levels
         middles = (levels[1:] + levels[:-1]) / 2
         return levels[np.searchsorted(middles, values, side="right")]
+
+    def terms(self, weights: FloatArray) -> FloatArray:
+        """``[T, ...]``: the values that ``weights``, which are levels, are the sums of."""
+        if not self.sums:
+            return weights[None]
+        places = np.searchsorted(self._levels, weights)
+        return np.array(list(self._pairs.values()), np.float64).T[:, places]
+
+    @cached_property
+    def _levels(self) -> FloatArray:
+        values = self._pairs if self.sums else self.codebook
+        return np.array(list(values or ()), np.float64)
+
+    @cached_property
+    def _pairs(self) -> dict[int, tuple[int, int]]:
+        """For each sum, ascending, the two values that differ least from each other.
+
+        Values of one sign keep the accumulator as narrow as their sum does.
+        """
+        values, pairs = self.codebook or (), dict[int, tuple[int, int]]()
+        choices = [(first, second) for first in values for second in values if first >= second]
+        for first, second in sorted(choices, key=lambda pair: pair[0] - pair[1]):
+            pairs.setdefault(first + second, (first, second))
+        return dict(sorted(pairs.items()))

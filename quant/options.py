@@ -41,6 +41,8 @@ class QuantizerOptions:
         weights: what weights become: any ``int8``; -8 to 7 (``int4``); 16 values that suit the
             network's weights (``shared16``); 0 and signed powers of two (``pow2``). All but the
             first give the program a codebook.
+        sums: names of layers whose weights are each the sum of two of the codebook's values: more
+            exact, at twice the bytes and twice the cycles. Not for depthwise ones.
         input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
             if it is to be other than what the source model or the samples say.
 
@@ -58,6 +60,7 @@ class QuantizerOptions:
     headroom: float = 1.25
     rounding: Literal["compensated", "nearest"] = "compensated"
     weights: Weights = "int8"
+    sums: tuple[str, ...] = ()
     input_scale: float | None = None
     input_zero_point: int = 0
 
@@ -68,6 +71,11 @@ class QuantizerOptions:
                 raise DataError(f"option {name} must be {' or '.join(allowed)}, not {value!r}")
         if not 1.0 <= self.headroom < np.inf:
             raise DataError(f"option headroom must be a finite factor from 1, not {self.headroom}")
+        if self.sums and self.weights == "int8":
+            raise DataError(
+                "option sums adds up values of few, which weights of int8 are not: choose other "
+                "weights, such as shared16"
+            )
         if self.input_scale is not None and not 0.0 < self.input_scale < np.inf:
             raise DataError(f"option input_scale must be positive, not {self.input_scale}")
         if not -128 <= self.input_zero_point <= 127:

@@ -71,10 +71,16 @@ def quantize(
     )
     source_tensor = _input_tensor(network, samples, options)
     plan = layers(network, rounded=network.grids.keys())
+    _check_sums(network, options)
     steps = exact_steps(network, plan, source_tensor, options.weights)
     levels = Levels(INT4 if options.weights == "int4" else None)
     if steps is None:
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
+    elif options.sums:
+        raise ModelError(
+            f"the network '{source.name}' is quantized already, and its weights are taken over as "
+            "they are: they cannot become sums; quantize its float original"
+        )
     return Program(
         name=source.name,
         tensors=(source_tensor, *(tensor for _, tensor in steps)),
@@ -135,11 +141,35 @@ def _scaled_by(tensor: Tensor, scale: NDArray[np.float64]) -> Tensor:
 
 
 def _info(options: QuantizerOptions) -> dict[str, str]:
-    """The options as text; without that for weights where they are any int8, as ever."""
-    texts = {key: str(value) for key, value in asdict(options).items()}
+    """The options as text; without those for weights where they are any int8, as ever."""
+    texts = {key: str(value) for key, value in asdict(options).items() if key != "sums"}
     if options.weights == "int8":
         del texts["weights"]
+    if options.sums:
+        texts["sums"] = ", ".join(options.sums)
     return texts
+
+
+def summable(network: Graph) -> dict[str, int]:
+    """The layers of a canonical network whose weights may be sums, and how many weights each has.
+
+    What is added to a layer's output before it is rounded is of the layer.
+    """
+    return {
+        layer.node.name: sum(conv.weights.size for conv in (layer.node, *layer.products))
+        for layer in layers(network)
+        if isinstance(layer.node, graph.Conv) and layer.node.groups == 1
+    }
+
+
+def _check_sums(network: Graph, options: QuantizerOptions) -> None:
+    possible = summable(network)
+    for name in options.sums:
+        if name not in possible:
+            raise DataError(
+                f"option sums names '{name}', but only layers that are not depthwise can have sums "
+                f"of two values as weights: {', '.join(possible) or 'the network has none'}"
+            )
 
 
 def _chosen_steps(
@@ -172,12 +202,14 @@ def _levels(
         return Levels({"int8": None, "int4": INT4, "pow2": POWERS}[options.weights])
     if progress is not None:
         progress("choosing the values that weights share")
-    plain = replace(options, rounding="nearest")
+    plain = replace(options, rounding="nearest", weights="int8", sums=())
     walk = _walk(network, samples, source, plain, Levels(), None)
+    names = {layer.node.name for layer in layers(network) if isinstance(layer.node, graph.Conv)}
+    suited = names.difference(options.sums) or names
     rows = [
         weighted_rows(layer, states, options)
         for layer, states, _ in walk
-        if isinstance(layer.node, graph.Conv)
+        if layer.node.name in suited
     ]
     averages = any(isinstance(node, graph.AveragePool) for node in network.nodes)
     residuals = any(layer.residuals for layer in layers(network))
@@ -241,7 +273,8 @@ def _quantize_layer(
 ) -> list[tuple[Op, State]]:
     match layer.node:
         case graph.Conv():
-            return quantize_conv(layer, states, options, levels)
+            summed = layer.node.name in options.sums
+            return quantize_conv(layer, states, options, levels.summed if summed else levels)
         case graph.AveragePool() as node:
             return [quantize_average(layer, node, states[node.input], options)]
         case node:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.dot_product import PREFERRED_ACCUMULATOR_BITS, Rows
+from shiftwork.quant.levels import Levels
 from shiftwork.quant.program import MAX_ACCUMULATOR_BITS
-from shiftwork.quant.rounding import Nearest, Rounding
+from shiftwork.quant.rounding import ALL, Nearest, Rounding
 from shiftwork.quant.scales import SATURATING_STEPS, FloatArray, IntegerArray, Method, row_peaks
 
 PREFERENCE_STEPS = 2
@@ -24,10 +25,17 @@ class IntegerRows:
     Attributes:
         exponents: ``[O]``, of the accumulators.
         weights: ``[O, K]``, integers of the levels.
+        levels: what weights may be.
     """
 
     exponents: IntegerArray
     weights: FloatArray
+    levels: Levels = ALL
+
+    @property
+    def terms(self) -> FloatArray:
+        """``[T, O, K]``: the values that the weights are the sums of."""
+        return self.levels.terms(self.weights)
 
 
 def quantize_rows(
@@ -66,6 +74,7 @@ def _best(
     return IntegerRows(
         exponents=np.array([c.exponents for c in candidates])[choice, index],
         weights=np.array([c.weights for c in candidates])[choice, index],
+        levels=rounding.levels,
     )
 
 
@@ -121,9 +130,10 @@ def _lowered(
     for _ in range(steps + 1):
         weights[changed] = _rounded(rows, rounding, exponents, changed)
         bias = rows.integer_bias(exponents, weights)
-        changed = rows.reach(exponents, weights, bias, output_exponent) > 2.0 ** (bits - 1)
+        found = IntegerRows(exponents=exponents, weights=weights, levels=rounding.levels)
+        changed = rows.reach(exponents, found.terms, bias, output_exponent) > 2.0 ** (bits - 1)
         if not changed.any():
-            return IntegerRows(exponents=exponents, weights=weights)
+            return found
         if not per_row:
             changed[:] = True
         exponents[changed] -= 1

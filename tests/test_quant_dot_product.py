@@ -86,3 +86,26 @@ def test_correction_never_widens_the_accumulator():
     assert rows.corrected_bias(exponents, weights, errors, None).tolist() == [0, 3]
     errors[0] = room - 200.0
     assert rows.corrected_bias(exponents, weights, errors, None).tolist() == [room - 200, 3]
+
+
+def test_terms_of_opposite_signs_reach_further_than_their_sum():
+    rows = Rows.of((conv([[1.0, 1.0]], [0.0]),), (tensor(2),), ())
+    terms = np.array([[[100.0, 3.0]], [[-100.0, 4.0]]])
+    sums, exponents, bias = terms.sum(axis=0), np.array([0]), np.zeros(1)
+    op = ConvOp(
+        name="dense",
+        input="x",
+        output="y",
+        weights=terms[0].reshape(1, 1, 1, 2).astype(np.int8),
+        bias=np.zeros(1, np.int64),
+        shift=exponents,
+        terms=(Product(input="x", weights=terms[1].reshape(1, 1, 1, 2).astype(np.int8)),),
+    )
+    least, greatest = op.accumulator_range(tensor(2), tensor(2))
+    reach = rows.reach(exponents, terms, bias, None)
+    np.testing.assert_array_equal(reach, np.maximum(greatest + 1, -least))
+    assert reach > rows.reach(exponents, sums, bias, None)
+    corrected = rows.corrected_bias(exponents, terms, np.array([5.0]), None)
+    assert (
+        corrected.tolist() == rows.corrected_bias(exponents, sums, np.array([5.0]), None).tolist()
+    )

@@ -31,3 +31,37 @@ def test_no_value_is_nearer_and_halves_go_up(values):
 
 def test_powers():
     assert POWERS == (-64, -32, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 16, 32, 64)
+
+
+@pytest.mark.parametrize("values", [INT4, POWERS, (-100, -3, 0, 50)])
+def test_sums_of_two_values(values):
+    levels = Levels(values).summed
+    sums = np.unique(np.add.outer(values, values))
+    found = levels.nearest(VALUES)
+    np.testing.assert_array_equal(np.unique(levels.nearest(sums)), sums)
+    np.testing.assert_array_equal(
+        np.abs(found - VALUES), np.abs(VALUES[:, None] - sums).min(axis=1)
+    )
+    assert levels.bounds == (2 * values[0], 2 * values[-1])
+    assert levels.codebook == values
+
+
+@pytest.mark.parametrize("values", [INT4, POWERS, (-100, -3, 0, 50)])
+def test_terms_add_up_and_are_values(values):
+    sums = np.unique(np.add.outer(values, values)).astype(np.float64).reshape(1, -1)
+    terms = Levels(values).summed.terms(sums)
+    assert terms.shape == (2, *sums.shape)
+    np.testing.assert_array_equal(terms.sum(axis=0), sums)
+    assert set(terms.reshape(-1).tolist()) <= set(values)
+
+
+def test_terms_differ_as_little_as_they_can():
+    """Where two of one sign will do, their magnitudes add up to that of the weight."""
+    levels = Levels((-8, 0, 2, 4, 12)).summed
+    found = levels.terms(np.array([8.0, 4.0, -6.0, 0.0]))
+    assert found.T.tolist() == [[4.0, 4.0], [2.0, 2.0], [2.0, -8.0], [0.0, 0.0]]
+
+
+def test_a_single_value_is_its_own_term():
+    weights = np.array([[3.0, -8.0]])
+    np.testing.assert_array_equal(Levels(INT4).terms(weights), weights[None])

@@ -17,6 +17,7 @@ from shiftwork.quant.options import QuantizerOptions
         ({"headroom": 0.5}, r"option headroom must be a finite factor from 1, not 0\.5"),
         ({"headroom": float("nan")}, "option headroom must be a finite factor from 1, not nan"),
         ({"input_scale": 0.0}, r"option input_scale must be positive, not 0\.0"),
+        ({"sums": ("conv",)}, "sums adds up values of few, which weights of int8 are not: choose"),
         ({"input_zero_point": 128}, r"option input_zero_point must be in -128\.\.127, not 128"),
     ],
 )

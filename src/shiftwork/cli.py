@@ -31,6 +31,8 @@ from shiftwork.cli_options import (
     Inputs,
     InputScale,
     LatencyUs,
+    MaxLoss,
+    MinSqnr,
     Model,
     NeededBoard,
     Net,
@@ -39,17 +41,23 @@ from shiftwork.cli_options import (
     Rounding,
     Rows,
     Scales,
+    Search,
     Seeds,
+    Sums,
     TargetBoard,
     Test,
     Threshold,
     TopScore,
+    Trials,
+    Validate,
     Verify,
+    WeightBytes,
     Weights,
     array_size,
     network_ends,
     quantizer_options,
 )
+from shiftwork.cli_search import check_search_options, names_of, search_program
 from shiftwork.cli_soak import soak
 from shiftwork.cli_utilization import utilization
 from shiftwork.cli_views import (
@@ -66,6 +74,8 @@ from shiftwork.cli_views import (
 from shiftwork.cli_workbench import analyze, compare
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from shiftwork.boards.accelerator import Accelerator
     from shiftwork.build import Built, Job
 
@@ -112,6 +122,13 @@ def quantize(
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
+    sums: Sums = None,
+    search: Search = False,
+    weight_bytes: WeightBytes = None,
+    max_loss: MaxLoss = None,
+    min_sqnr: MinSqnr = None,
+    validate: Validate = None,
+    trials: Trials = None,
     top_score: TopScore = False,
     threshold: Threshold = None,
     input_bytes: InputBytes = None,
@@ -119,8 +136,15 @@ def quantize(
     input_offset: InputOffset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Quantize a trained network to int8 or less and measure what that costs."""
+    """Quantize a trained network to int8 or less and measure what that costs.
+
+    With --search the other options are where the search begins.
+    """
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
+    bounds = {"weight_bytes": weight_bytes, "max_loss": max_loss, "min_sqnr_db": min_sqnr}
+    check_search_options(
+        search, raw_input=input_bytes is not None, validate=validate, trials=trials, **bounds
+    )
     from shiftwork.next_steps import after_quantize, missing, samples_guide
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
@@ -135,15 +159,25 @@ def quantize(
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
     options = QuantizerOptions(
-        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights)
+        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights),
+        sums=names_of(sums),
     )
-    program = ends.quantize(graph, samples.x, options, progress=progress)
-    progress(f"quantized with {len(samples.x)} samples")
-    record = evaluate_on(graph, program, test or calibration)
+    searched: dict[str, Any] = {}
+    views: list[RenderableType] = []
+    if search:
+        found, searched, views = search_program(
+            graph, samples, bounds, options, validate=validate, trials=trials, progress=progress
+        )
+        program = ends.answering(found)
+    else:
+        program = ends.quantize(graph, samples.x, options, progress=progress)
+        progress(f"quantized with {len(samples.x)} samples")
+    record = evaluate_on(graph, program, test or calibration) | searched
     program.save(output)
     show_result(
         record | {"program": str(output)},
         as_json,
+        *views,
         quality_table(record, weights),
         *ends_lines(record),
         f"wrote {output}",

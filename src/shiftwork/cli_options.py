@@ -139,6 +139,49 @@ InputOffset = Annotated[
     str | None,
     typer.Option(help="As --input-scale; default 0.", show_default=False),
 ]
+Sums = Annotated[
+    str | None,
+    typer.Option(
+        help="Layers, divided by commas, whose weights are sums of two of the few values: 8 bits "
+        "each, and twice the cycles.",
+        show_default=False,
+    ),
+]
+Search = Annotated[
+    bool,
+    typer.Option("--search", help="Try recipes, and take the best one that keeps the bounds."),
+]
+WeightBytes = Annotated[
+    int | None,
+    typer.Option(help="Bound of a search: bytes of all weights, at most.", show_default=False),
+]
+MaxLoss = Annotated[
+    float | None,
+    typer.Option(
+        help="Bound of a search: points of accuracy lost, at most; without labels, percent of the "
+        "answers that change.",
+        show_default=False,
+    ),
+]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option(help="Bound of a search: SQNR of the output in dB, at least.", show_default=False),
+]
+Validate = Annotated[
+    Path | None,
+    typer.Option(
+        help="Inputs that a search measures on, with labels 'y' if there are any; default: every "
+        "third one of the calibration inputs, which then does not calibrate.",
+        show_default=False,
+    ),
+]
+Trials = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that keeps what a search tried: a rerun goes on where it stopped.",
+        show_default=False,
+    ),
+]
 Engine = Annotated[
     Literal["verilator", "icarus", "amaranth", "netlist", "golden"],
     typer.Option(help="Simulator; netlist: what Yosys makes for the board, outputs only."),

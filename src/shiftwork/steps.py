@@ -64,6 +64,10 @@ class Ends:
         if self.input_bytes is not None:
             raw = RawInput(dtype=self.input_bytes, scale=self.input_scale, offset=self.input_offset)
         program = quantize_graph(graph, calibration, options, raw_input=raw, progress=progress)
+        return self.answering(program)
+
+    def answering(self, program: Program) -> Program:
+        """``program`` with the answer that is asked for."""
         return with_top_score(program, self.threshold) if self.top_score else program
 
 

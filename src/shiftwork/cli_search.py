@@ -1,0 +1,105 @@
+"""What ``shiftwork quantize --search`` adds to ``quantize``: its bounds, its trials, its tables."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from shiftwork.cli_views import new_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from shiftwork.quant.calibration import Samples
+    from shiftwork.quant.graph import Graph
+    from shiftwork.quant.options import QuantizerOptions
+    from shiftwork.quant.program import Program
+    from shiftwork.quant.search import Found
+    from shiftwork.workspace import Progress
+
+FLAGS = {"min_sqnr_db": "--min-sqnr"}
+
+
+def check_search_options(search: bool, *, raw_input: bool, **given: Any) -> None:
+    """Refuses options of a search where there is none, and what a search cannot try."""
+    if search and raw_input:
+        raise typer.BadParameter(
+            "--search measures with real numbers: leave out --input-bytes, then quantize with the "
+            "options that it found and --input-bytes"
+        )
+    for name, value in given.items():
+        if value is not None and not search:
+            flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+            raise typer.BadParameter(f"{flag} is for a search: add --search")
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """The names in a list that is divided by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def search_program(
+    graph: "Graph",
+    samples: "Samples",
+    bounds: dict[str, Any],
+    base: "QuantizerOptions",
+    *,
+    validate: Path | None,
+    trials: Path | None,
+    progress: "Progress",
+) -> "tuple[Program, dict[str, Any], list[RenderableType]]":
+    """The program that a search chose, the search as JSON values, and its tables."""
+    from shiftwork.quant.calibration import read_samples
+    from shiftwork.quant.search_bounds import Bounds
+    from shiftwork.search import search, split
+
+    parts = split(samples, None if validate is None else read_samples(validate))
+    progress(
+        f"searching: {len(parts.calibration)} samples calibrate, {len(parts.validation.x)} others "
+        "are measured on"
+    )
+    kept = Bounds(**bounds)
+    with ExitStack() as stack:
+        folder = trials or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        found, program = search(graph, parts, kept, folder, base=base, progress=progress)
+    return program, {"search": _record(found, kept)}, [*_views(found, base)]
+
+
+def _record(found: "Found", bounds: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from shiftwork.quant.search import as_record
+
+    return {
+        "bounds": asdict(bounds),
+        "reason": found.reason,
+        "choice": as_record(found.choice),
+        "gains": [asdict(gain) for gain in found.gains],
+        "trials": [as_record(trial) for trial in found.trials],
+    }
+
+
+def _views(found: "Found", base: "QuantizerOptions") -> "list[RenderableType]":
+    from shiftwork.quant.search import described, difference
+
+    title = f"recipes tried, measured on {found.choice.quality.samples:,} samples"
+    tried = new_table(title, "recipe", "bytes", "SQNR", "loss", "as float", "time")
+    for trial in found.trials:
+        quality = trial.quality
+        tried.add_row(
+            difference(trial.options, base) + (" <-" if trial is found.choice else ""),
+            f"{trial.weight_bytes:,}",
+            f"{quality.sqnr_db:.1f} dB",
+            f"{quality.loss:.2f}",
+            f"{quality.agreement:.2f} %",
+            f"{trial.seconds:.1f} s",
+        )
+    gained = new_table("what each pass is worth in the recipe chosen", "pass", "instead of", "gain")
+    for gain in found.gains:
+        words = (described(gain.name, value) for value in (gain.value, gain.other))
+        gained.add_row(*words, f"{gain.gain_db:+.1f} dB")
+    chosen = f"chosen: {difference(found.choice.options, base)}; {found.reason}"
+    sums = found.choice.options.sums
+    return [tried, gained, chosen, *([f"sums in: {', '.join(sums)}"] if sums else [])]

@@ -1,0 +1,148 @@
+import importlib.resources
+import json
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from shiftwork import __main__
+from shiftwork.quant.program import Program
+from shiftwork.quant.search import PASSES
+
+
+@pytest.fixture
+def _few_passes(monkeypatch):
+    short = tuple(row for row in PASSES if row[0] in ("rounding", "equalization"))
+    monkeypatch.setattr("shiftwork.quant.search.PASSES", short)
+
+
+@pytest.fixture
+def model(write_onnx):
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
+    ]
+    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "inputs.npz"
+    np.savez(path, x=rng.normal(size=(30, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=30))
+    return path
+
+
+def quantize(capsys, model, inputs, output, *options):
+    arguments = ["quantize", model, "--calibration", inputs, "-o", output, *options]
+    code = __main__.run([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("_few_passes")
+def test_json(capsys, tmp_path, model, inputs):
+    net, trials = tmp_path / "net.npz", tmp_path / "trials"
+    options = ["--search", "--weight-bytes", "100", "--trials", trials, "--json"]
+    texts = []
+    for _ in range(2):
+        code, out, err = quantize(capsys, model, inputs, net, *options)
+        assert code == 0
+        texts.append(out)
+    assert texts[0] == texts[1]
+    assert "unchanged, kept from the last run" in err
+    assert "20 samples calibrate, 10 others are measured on" in err
+    found = json.loads(out)["search"]
+    assert set(found) == {"bounds", "reason", "choice", "gains", "trials"}
+    assert found["bounds"] == {"weight_bytes": 100, "max_loss": None, "min_sqnr_db": None}
+    assert found["choice"] in found["trials"]
+    assert found["choice"]["samples"] == 10
+    assert found["choice"]["options"]["sums"] == ["conv"]
+    assert found["choice"]["weight_bytes"] == 54 + 30
+    assert Program.load(net).info["sums"] == "conv"
+    assert "seconds" not in out
+
+
+@pytest.mark.usefixtures("_few_passes")
+def test_tables(capsys, tmp_path, model, inputs):
+    net = tmp_path / "net.npz"
+    code, out, _ = quantize(capsys, model, inputs, net, "--search", "--min-sqnr", "10")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "recipes tried, measured on 10 samples" in text
+    assert "what each pass is worth in the recipe chosen" in text
+    assert "no weights tried are smaller, and it keeps an SQNR of at least 10 dB" in text
+    assert text.count("<-") == 1
+
+
+@pytest.mark.usefixtures("_few_passes")
+def test_other_inputs_to_measure_on(capsys, tmp_path, model, inputs):
+    code, _, err = quantize(
+        capsys, model, inputs, tmp_path / "net.npz", "--search", "--validate", inputs
+    )
+    assert code == 0
+    assert "30 samples calibrate, 30 others are measured on" in err
+
+
+def test_sums_without_a_search(capsys, tmp_path, model, inputs):
+    net = tmp_path / "net.npz"
+    options = ["--weights", "int4", "--sums", "conv, dense"]
+    assert quantize(capsys, model, inputs, net, *options)[0] == 0
+    assert Program.load(net).info["sums"] == "conv, dense"
+    code, _, err = quantize(capsys, model, inputs, net, "--weights", "int4", "--sums", "relu")
+    assert code == 1
+    assert last_line(err).endswith("can have sums of two values as weights: conv, dense")
+
+
+@pytest.mark.usefixtures("_few_passes")
+def test_nothing_is_written_if_no_recipe_will_do(capsys, tmp_path, model, inputs):
+    net = tmp_path / "net.npz"
+    code, out, err = quantize(capsys, model, inputs, net, "--search", "--weight-bytes", "50")
+    assert (code, out) == (1, "")
+    assert last_line(err).startswith("error: the network's weights take 57 bytes at 4 bits each")
+    assert not net.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (["--weight-bytes", "9"], "--weight-bytes"),
+        (["--max-loss", "1"], "--max-loss"),
+        (["--min-sqnr", "1"], "--min-sqnr"),
+        (["--trials", "t"], "--trials"),
+        (["--validate", "x.npz"], "--validate"),
+    ],
+)
+def test_options_of_a_search_without_one(capsys, tmp_path, model, inputs, options, flag):
+    code, _, err = quantize(capsys, model, inputs, tmp_path / "net.npz", *options)
+    assert code == 2
+    assert f"{flag} is for a search: add --search" in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_the_bundled_network(capsys, tmp_path):
+    """What 5,000 bytes allow loses less than 4 bits for all weights do."""
+    with importlib.resources.as_file(importlib.resources.files("shiftwork.examples")) as examples:
+        code, out, _ = quantize(
+            capsys,
+            examples / "mnist_cnn.onnx",
+            examples / "mnist_calibration.npz",
+            tmp_path / "net.npz",
+            *["--test", examples / "mnist_samples.npz"],
+            *["--search", "--weight-bytes", "5000", "--json"],
+        )
+    assert code == 0
+    record = json.loads(out)
+    choice, trials = record["search"]["choice"], record["search"]["trials"]
+    assert 3492 < choice["weight_bytes"] <= 5000
+    single = [trial["sqnr_db"] for trial in trials if trial["weight_bytes"] == 3492]
+    assert choice["sqnr_db"] > max(single)
+    assert record["accuracy_float"] - record["accuracy_int8"] <= 1.0
+    gains = {gain["name"]: gain["gain_db"] for gain in record["search"]["gains"]}
+    assert gains["rounding"] > 3.0
