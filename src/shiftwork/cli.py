@@ -178,7 +178,7 @@ def quantize(
         record | {"program": str(output)},
         as_json,
         *views,
-        quality_table(record, weights),
+        quality_table(record, program.info.get("weights", "int8")),
         *ends_lines(record),
         f"wrote {output}",
         following=after_quantize(output),
