@@ -69,7 +69,7 @@ class ExchangedNetlist(EngineShell):
         module = read_module(self._netlist)
         placed = read_module(self._placed)["cells"]
         _fill(module["cells"], placed, self.routed, BLOCK_RAMS[self.board.family])
-        _open_pads(module)
+        open_pads(module)
         with tempfile.TemporaryDirectory(prefix="shiftwork-") as name:
             folder = Path(name)
             (folder / SIMULATED).write_text(json.dumps({"modules": {TOP: module}}))
@@ -82,7 +82,7 @@ class ExchangedNetlist(EngineShell):
                 progress=lambda _: None,
             )
             text = (folder / VERILOG).read_text()
-        return text + _wrapper(module["ports"], self.board)
+        return text + host_wrapper(module["ports"], self.board)
 
 
 def _steps(folder: Path, seed: int, routed: str) -> tuple[Path, Path]:
@@ -107,7 +107,7 @@ def _fill(
         rams.set_bits(cell, blocks[block_place(name, placed, rams)])
 
 
-def _open_pads(module: dict[str, Any]) -> None:
+def open_pads(module: dict[str, Any]) -> None:
     """Makes the inner sides of the pads and of the PLL ports of the module."""
     ports, cells = module["ports"], module["cells"]
     pins = {tuple(port["bits"]): name for name, port in ports.items()}
@@ -132,7 +132,7 @@ def _set_port(module: dict[str, Any], port: str, bits: list[int], *, inward: boo
     module["netnames"][port] = {"hide_name": 0, "bits": bits, "attributes": {}}
 
 
-def _wrapper(ports: Mapping[str, Any], board: Board) -> str:
+def host_wrapper(ports: Mapping[str, Any], board: Board) -> str:
     """A module with the ports of the host shell around the board's."""
     uart = board.uart.replace(" ", "_")
     inner = {"pll_clock": "clk", "pll_locked": "1'b1", f"{uart}__rx": "rx", f"{uart}__tx": "tx"}

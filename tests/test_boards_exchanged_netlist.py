@@ -11,7 +11,7 @@ from shiftwork.boards import yowasp
 from shiftwork.boards.block_rams import BLOCK_RAMS
 from shiftwork.boards.engine import Engine
 from shiftwork.boards.exchange import exchange, exchanged_core
-from shiftwork.boards.exchanged_netlist import ExchangedNetlist, _open_pads, _wrapper
+from shiftwork.boards.exchanged_netlist import ExchangedNetlist, host_wrapper, open_pads
 from shiftwork.boards.registry import find
 from shiftwork.boards.rom_places import exchange as exchange_contents
 from shiftwork.boards.routed_engine import load_engine, make_engine
@@ -152,7 +152,7 @@ def test_pads_and_pll_become_ports() -> None:
             "logic": {"type": "SB_LUT4", "connections": {"I0": [12], "O": [13]}},
         },
     }
-    _open_pads(module)
+    open_pads(module)
     assert list(module["cells"]) == ["logic"]
     assert module["ports"] == {
         "rx": {"direction": "input", "bits": [12]},
@@ -166,7 +166,7 @@ def test_pads_and_pll_become_ports() -> None:
 def test_the_wrapper_is_a_host_shell() -> None:
     names = ("uart_0__rx__io", "uart_0__tx__io", "led_1__io", "led_0__io", "button_0__io")
     ports = dict.fromkeys((*names, "clk12_0__io", "pll_clock", "pll_locked"))
-    text = _wrapper(ports, find("icebreaker"))
+    text = host_wrapper(ports, find("icebreaker"))
     assert "module shiftwork_host (input clk, input rst, input rx, output tx" in text
     assert ".uart_0__rx__io(rx), .uart_0__tx__io(tx), .led_1__io(busy_pin)" in text
     assert ".button_0__io(1'b1)" in text
