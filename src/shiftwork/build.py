@@ -227,11 +227,11 @@ def command(job: Job, folder: Path) -> str:
 
 def _ends_options(ends: Ends) -> list[str]:
     options = ["--top-score"] if ends.top_score else []
-    options += [] if ends.threshold is None else ["--threshold", repr(ends.threshold)]
+    # With "=", since a number may begin with a minus sign.
+    options += [] if ends.threshold is None else [f"--threshold={ends.threshold!r}"]
     if ends.input_bytes is not None:
         numbers = {"--input-scale": ends.input_scale, "--input-offset": ends.input_offset}
         options += ["--input-bytes", ends.input_bytes]
-        # With "=", since a number may begin with a minus sign.
         options += [f"{name}={','.join(map(repr, given))}" for name, given in numbers.items()]
     return options
 
