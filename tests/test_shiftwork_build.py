@@ -11,6 +11,7 @@ from shiftwork.build import Job, build
 from shiftwork.commands import build_command as command
 from shiftwork.errors import DataError, MismatchError
 from shiftwork.sim import executor
+from shiftwork.steps import Ends
 
 
 def job(**options):
@@ -42,6 +43,19 @@ def test_command_with_every_option():
         "--seeds 3",
     ):
         assert part in text
+
+
+def test_command_with_ends():
+    ends = Ends(
+        top_score=True,
+        threshold=-2.5,
+        input_bytes="int8",
+        input_scale=(0.5, 0.25),
+        input_offset=(-1.0,),
+    )
+    assert command(job(ends=ends), Path("out")).endswith(
+        "--top-score --threshold=-2.5 --input-bytes int8 --input-scale=0.5,0.25 --input-offset=-1.0"
+    )
 
 
 def test_command_with_targets():

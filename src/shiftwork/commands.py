@@ -136,13 +136,14 @@ def _flags(options: Mapping[str, Any]) -> list[str]:
 
 
 def _ends(ends: "Ends") -> dict[str, Any]:
-    """The options with a value of what is done on the chip before and after the network."""
-    return {"threshold": ends.threshold, "input_bytes": ends.input_bytes}
+    """The options with a word of what is done on the chip before and after the network."""
+    return {"input_bytes": ends.input_bytes}
 
 
 def _ends_flags(ends: "Ends") -> list[str]:
-    """Those of its options that take none, or numbers that may begin with a minus sign."""
+    """Those of its options that take none, or, with "=", numbers that may begin with a minus sign."""
     flags = ["--top-score"] if ends.top_score else []
+    flags += [] if ends.threshold is None else [f"--threshold={ends.threshold!r}"]
     if ends.input_bytes is not None:
         numbers = {"--input-scale": ends.input_scale, "--input-offset": ends.input_offset}
         flags += [f"{name}={','.join(map(repr, given))}" for name, given in numbers.items()]
