@@ -70,7 +70,6 @@ def build_command(job: "Job", folder: Path) -> str:
         elements=job.elements,
         latency_us=job.latency_us,
         **_quantizer(job.options),
-        **_ends(job.ends),
         engine=job.engine,
         limit=job.images,
         seeds=job.seeds,
@@ -103,7 +102,6 @@ def page_commands(
             calibration=job.calibration,
             test=job.test,
             **_quantizer(job.options),
-            **_ends(job.ends),
             output="net.npz",
         ),
         compare=command_line("compare", job.model, net, test=job.samples),
@@ -135,16 +133,12 @@ def _flags(options: Mapping[str, Any]) -> list[str]:
     return flags + ([] if options.get("equalization", True) else ["--no-equalize"])
 
 
-def _ends(ends: "Ends") -> dict[str, Any]:
-    """The options with a word of what is done on the chip before and after the network."""
-    return {"input_bytes": ends.input_bytes}
-
-
 def _ends_flags(ends: "Ends") -> list[str]:
-    """Those of its options that take none, or, with "=", numbers that may begin with a minus sign."""
+    """The options of both ends of the network; with "=" where a number may have a minus sign."""
     flags = ["--top-score"] if ends.top_score else []
     flags += [] if ends.threshold is None else [f"--threshold={ends.threshold!r}"]
     if ends.input_bytes is not None:
         numbers = {"--input-scale": ends.input_scale, "--input-offset": ends.input_offset}
+        flags += ["--input-bytes", ends.input_bytes]
         flags += [f"{name}={','.join(map(repr, given))}" for name, given in numbers.items()]
     return flags
