@@ -67,6 +67,8 @@ PROGRAMS = {
 """The programs that commands may call, and what checks them."""
 
 
+MEASURED = "/usr/bin/time -v "
+
 Check = Callable[..., None]
 
 
@@ -92,7 +94,7 @@ def check(command_line: Any, capsys: pytest.CaptureFixture[str]) -> Check:
     """
 
     def check(line: str, *, complete: bool = True) -> None:
-        program, *arguments = shlex.split(line)
+        program, *arguments = shlex.split(line.removeprefix(MEASURED))
         assert program in PROGRAMS, f"no test knows the program {program}"
         if not program.endswith("shiftwork"):
             return
