@@ -72,7 +72,7 @@ def last_reader(program: Program) -> int:
     return max(
         index
         for index, op in enumerate(program.ops)
-        if not isinstance(op, Reshape) and source in {alias[name] for name in op.inputs}
+        if not isinstance(op, Reshape | TopScore) and source in {alias[name] for name in op.inputs}
     )
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from shiftwork.hw.memory_map import BUFFERS, aliases, last_reader, lifetimes
 from shiftwork.hw.schedule import OpPlan, Schedule
-from shiftwork.quant.program import Reshape
+from shiftwork.quant.program import Reshape, TopScore
 
 
 class Use(StrEnum):
@@ -47,14 +47,16 @@ def memory_use(schedule: Schedule) -> tuple[Region, ...]:
 
 def _op_indices(schedule: Schedule) -> list[int]:
     """Where the ops of the schedule stand in the program."""
-    return [i for i, op in enumerate(schedule.program.ops) if not isinstance(op, Reshape)]
+    return [
+        i for i, op in enumerate(schedule.program.ops) if not isinstance(op, Reshape | TopScore)
+    ]
 
 
 def _streams(schedule: Schedule) -> list[Region]:
     """The buffers of input and output. A frame uses the first ones, as the next one the second."""
     program, memory = schedule.program, schedule.memory
     freed, count = last_reader(program), len(schedule.ops)
-    source, target = program.tensor(program.input), program.tensor(program.output)
+    source, target = program.tensor(program.input), program.scores
     readers = _readers(schedule, source.name)
     reads = tuple(
         Use.READ if index in readers else Use.KEPT if index <= freed else Use.STREAM

@@ -87,3 +87,13 @@ def test_weights_lie_behind_the_feature_maps() -> None:
     assert weights[0].uses == (Use.COPIED, *(Use.WEIGHTS,) * 4)
     assert sum(region.bytes for region in weights) == schedule.config.payload_bytes
     assert f"{schedule.program.input}, next frame" not in named(memory_use(schedule))
+
+
+def test_the_scores_that_are_answered_for() -> None:
+    builder = ProgramBuilder("top", (4, 4, 2), np.random.default_rng(0))
+    schedule = make_schedule(builder.conv(3, (1, 1)).dense(5).top_score(None).build(), ONE)
+    found = named(memory_use(schedule))
+    scores = schedule.program.scores
+    assert found[scores.name].uses == (Use.STREAM, Use.WRITTEN)
+    assert found[scores.name].bytes == scores.bytes
+    assert schedule.program.output not in found

@@ -1,3 +1,4 @@
+import html
 import re
 
 import numpy as np
@@ -15,8 +16,9 @@ def tensor():
 
 
 def words(svg):
-    """The texts of a figure: matplotlib keeps them as comments beside the glyphs."""
-    return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg, re.DOTALL)]
+    """The texts of a figure."""
+    texts = re.findall(r"<text\b.*?</text>", svg, re.DOTALL)
+    return [html.unescape(re.sub(r"<[^>]*>", "", text)).strip() for text in texts]
 
 
 def test_magnitudes_are_coloured_by_what_the_scale_holds(tensor):

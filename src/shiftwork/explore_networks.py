@@ -156,15 +156,14 @@ def _accuracy(program: Program, test: Path) -> Quality:
             f"{test} has no labels 'y', and a quantized network has nothing else to be compared "
             "with; add them, or give the trained network"
         )
-    classes = program.tensor(program.output).size
+    classes = program.scores.size
     if data.y.max() >= classes:
         raise DataError(
             f"{test}: y must hold class numbers 0..{classes - 1}, as '{program.name}' has "
             f"{classes} outputs, not {data.y.max()}"
         )
     found = golden.run(program, program.quantize_input(data.x))
-    answers = program.dequantize_output(found).reshape(len(data.x), -1).argmax(axis=1)
-    right = float(100.0 * np.mean(answers == data.y))
+    right = float(100.0 * np.mean(program.classes(found) == data.y))
     return Quality(samples=len(data.x), accuracy=right)
 
 

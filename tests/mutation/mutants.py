@@ -1456,6 +1456,40 @@ CODED_ROM = _of(
     tests="tests/test_hw_coded_rom.py",
 )
 
+TIMELINE = _of(
+    "hw/timeline.py",
+    (
+        "waiting once too often",
+        "the idle cycles behind the last chunk count as waiting",
+        "waiting=(chunks - 1) * layer.chunk_pad,",
+        "waiting=chunks * layer.chunk_pad,",
+    ),
+    (
+        "copies forgotten",
+        "the copy of a layer's weights counts as draining",
+        'if layer.descriptor.get("copies"):',
+        "if False:",
+    ),
+    tests="tests/test_hw_timeline.py",
+)
+
+MEMORY_USE = _of(
+    "hw/memory_use.py",
+    (
+        "freed too late",
+        "the input counts as in use up to the end of the frame",
+        "Use.KEPT if index <= freed else Use.STREAM",
+        "Use.KEPT",
+    ),
+    (
+        "written before it is",
+        "the output counts as written by the layer before",
+        "Use.WRITTEN if index == writer else Use.KEPT",
+        "Use.WRITTEN if index == writer - 1 else Use.KEPT",
+    ),
+    tests="tests/test_hw_memory_use.py",
+)
+
 ENGINE = _of(
     "hw/engine.py",
     (
@@ -1522,5 +1556,7 @@ MUTANTS = (
     *SCHEDULE,
     *CONFIG,
     *CORE,
+    *TIMELINE,
+    *MEMORY_USE,
     *ENGINE,
 )
