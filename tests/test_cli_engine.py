@@ -93,6 +93,7 @@ def verify(command, monkeypatch, tmp_path):
         def stand_in(program, x, made, *, engine, folder, limit, progress):
             assert (program.name, x.shape, limit) == ("dense_net", (4, 35), 2)
             assert (str(engine), str(folder), made.file) == ("engine", "bit", "bitstream.bin")
+            progress("simulating")
             return {
                 "compared": 2,
                 "mismatches": 0,
@@ -113,6 +114,7 @@ def test_a_verified_exchange(verify):
     record = json.loads(out)
     assert code == 0
     assert record["verified"]["mismatches"] == 0
+    assert "simulating" in err
     assert f"2 inputs as the golden model has them, in {record['cycles']:,} cycles" in err
 
 
