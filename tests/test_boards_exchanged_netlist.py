@@ -1,13 +1,10 @@
 """Networks on one routed engine: what the bitstream's block RAMs hold, in the routed netlist."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shiftwork.boards import yowasp
 from shiftwork.boards.block_rams import BLOCK_RAMS
 from shiftwork.boards.engine import Engine
 from shiftwork.boards.exchange import exchange, exchanged_core
@@ -16,27 +13,17 @@ from shiftwork.boards.registry import find
 from shiftwork.boards.rom_places import exchange as exchange_contents
 from shiftwork.boards.routed_engine import load_engine, make_engine
 from shiftwork.errors import DataError
+from shiftwork.exchange_check import unpacked, verify_exchange
 from shiftwork.hw.schedule import make_schedule
-from shiftwork.link import connect
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.importer import load
 from shiftwork.quant.program import Program
 from shiftwork.quant.quantizer import quantize
-from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs, small_cnn
-from shiftwork.sim.link_simulator import SimulatedBoard
 from shiftwork.sim.program_builder import ProgramBuilder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-UNPACKED = "unpacked.txt"
-UNPACK = {
-    "bitstream.bin": ("iceunpack", ["bitstream.bin", UNPACKED]),
-    "bitstream.bit": ("ecpunpack", ["--input", "bitstream.bit", "--textcfg", UNPACKED]),
-}
 CYCLES_A_BIT = 8
-TIMEOUT_S = 60.0
-START_S = 3.0
-"""Most boards are out of their reset by then; a request that comes earlier is repeated."""
 
 
 def other_cnn() -> Program:
@@ -64,37 +51,29 @@ def made_engine(folder: Path, board: str, *programs: Program, rows: int, columns
     return folder
 
 
-def unpacked_bitstream(program: Program, engine: Path, folder: Path) -> str:
-    """Exchanges contents, and unpacks the bitstream that this makes."""
-    made = exchange(program, engine=engine, folder=folder)
-    tool, arguments = UNPACK[made.file]
-    command = [yowasp.executable(tool), *arguments]
-    subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
-    return (folder / UNPACKED).read_text()
-
-
-def check_contents(program: Program, engine: Path, unpacked: str) -> None:
+def check_contents(program: Program, engine: Path, text: str) -> None:
     """The bitstream's block RAMs hold the network's contents, and so does nothing else."""
     found, routed = load_engine(engine)
     rams = BLOCK_RAMS[find(found.board).family]
     schedule = make_schedule(program, found.config.shape, found.config)
     expected = exchange_contents(routed, exchanged_core(found, schedule).roms, found.places, rams)
-    blocks, there = rams.read(expected), rams.read(unpacked)
+    blocks, there = rams.read(expected), rams.read(text)
     for place, bits in blocks.items():
         np.testing.assert_array_equal(there[place], bits)
 
 
-def check_outputs(program: Program, x: np.ndarray, engine: Path, unpacked: str) -> None:
-    """Over the link to the host: identity, outputs and cycles."""
-    netlist = ExchangedNetlist(engine=engine, routed=unpacked)
-    with SimulatedBoard(netlist) as board:
-        time.sleep(START_S)
-        with connect(board.port, program, timeout_s=TIMEOUT_S) as link:
-            result = link.run(x)
-            identity = link.identity
-    np.testing.assert_array_equal(result.outputs, golden.predict(program, x))
-    assert program.digest.startswith(identity.digest)
-    assert set(result.cycles.tolist()) == {identity.cycles}
+def check(program: Program, x: np.ndarray, engine: Path, folder: Path) -> None:
+    """Exchanges contents, and compares what is in the bitstream: contents, outputs, cycles."""
+    made = exchange(program, engine=engine, folder=folder)
+    check_contents(program, engine, unpacked(folder / made.file))
+    found = verify_exchange(program, x, made, engine=engine, folder=folder)
+    assert (found["compared"], found["mismatches"]) == (len(x), 0), found["first_mismatch"]
+    assert found["cycles_measured"] == [engine_cycles(program, engine)] * len(x)
+
+
+def engine_cycles(program: Program, engine: Path) -> int:
+    config = load_engine(engine)[0].config
+    return make_schedule(program, config.shape, config).cycles
 
 
 def samples(program: Program, count: int = 2) -> np.ndarray:
@@ -105,9 +84,7 @@ def samples(program: Program, count: int = 2) -> np.ndarray:
 def test_a_network_that_the_engine_was_not_routed_for(tmp_path: Path) -> None:
     engine = made_engine(tmp_path / "engine", "icebreaker", small_cnn(), rows=1, columns=1)
     program = dense_net()
-    unpacked = unpacked_bitstream(program, engine, tmp_path / "bit")
-    check_contents(program, engine, unpacked)
-    check_outputs(program, samples(program), engine, unpacked)
+    check(program, samples(program), engine, tmp_path / "bit")
 
 
 @pytest.mark.heavy
@@ -115,9 +92,7 @@ def test_a_network_that_the_engine_was_not_routed_for(tmp_path: Path) -> None:
 def test_three_networks_on_one_routed_engine(board: str, tmp_path: Path) -> None:
     engine = made_engine(tmp_path / "engine", board, small_cnn(), rows=1, columns=2)
     for program in (small_cnn(), dense_net(), other_cnn()):
-        unpacked = unpacked_bitstream(program, engine, tmp_path / program.name)
-        check_contents(program, engine, unpacked)
-        check_outputs(program, samples(program), engine, unpacked)
+        check(program, samples(program), engine, tmp_path / program.name)
 
 
 @pytest.mark.heavy
@@ -127,10 +102,8 @@ def test_the_bundled_network_and_smaller_ones_on_its_engine(tmp_path: Path) -> N
     images = read_samples(EXAMPLES / "mnist_samples.npz").x[:2]
     inputs = {bundled.name: images}
     for program in (bundled, small_cnn(), dense_net()):
-        unpacked = unpacked_bitstream(program, engine, tmp_path / program.name)
-        check_contents(program, engine, unpacked)
         x = inputs.get(program.name, samples(program))
-        check_outputs(program, x, engine, unpacked)
+        check(program, x, engine, tmp_path / program.name)
 
 
 def test_pads_and_pll_become_ports() -> None:

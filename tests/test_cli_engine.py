@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 from engine_tools import EngineTools
 
-from shiftwork import __main__
+from shiftwork import __main__, exchange_check
 from shiftwork.boards import tools, whole_design
 from shiftwork.boards.engine import Engine
 from shiftwork.sim.example_programs import dense_net, residual_net, small_cnn
@@ -81,3 +82,52 @@ def test_no_engine(command):
     code, out, err = command(EXCHANGE)
     assert (code, out) == (1, "")
     assert "there is no engine in engine" in err
+
+
+@pytest.fixture
+def verify(command, monkeypatch, tmp_path):
+    """Runs an exchange with ``--verify``; the simulation has found what is given."""
+    np.save(tmp_path / "x.npy", np.zeros((4, 35)))
+
+    def run(**found):
+        def stand_in(program, x, made, *, engine, folder, limit, progress):
+            assert (program.name, x.shape, limit) == ("dense_net", (4, 35), 2)
+            assert (str(engine), str(folder), made.file) == ("engine", "bit", "bitstream.bin")
+            progress("simulating")
+            return {
+                "compared": 2,
+                "mismatches": 0,
+                "first_mismatch": None,
+                "cycles_predicted": made.cycles,
+                "cycles_measured": [made.cycles] * 2,
+            } | found
+
+        monkeypatch.setattr(exchange_check, "verify_exchange", stand_in)
+        command(MAKE)
+        return command(f"{EXCHANGE} --verify x.npy --limit 2 --json")
+
+    return run
+
+
+def test_a_verified_exchange(verify):
+    code, out, err = verify()
+    record = json.loads(out)
+    assert code == 0
+    assert record["verified"]["mismatches"] == 0
+    assert "simulating" in err
+    assert f"2 inputs as the golden model has them, in {record['cycles']:,} cycles" in err
+
+
+def test_a_bitstream_that_computes_something_else(verify):
+    code, out, err = verify(mismatches=7, first_mismatch={"text": "input 0: expected 1, got 2"})
+    assert (code, out) == (1, "")
+    assert (
+        "what is in bit/bitstream.bin differs from the golden model in 7 values; the first: "
+        "input 0: expected 1, got 2"
+    ) in err
+
+
+def test_a_bitstream_that_takes_other_cycles(verify):
+    code, _, err = verify(cycles_measured=[9999, 1])
+    assert code == 1
+    assert "what is in bit/bitstream.bin takes 9,999 cycles, not " in err

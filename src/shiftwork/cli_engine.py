@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,10 @@ from shiftwork.commands import command_line
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from shiftwork.boards.bitstream import Bitstream
     from shiftwork.boards.routed_engine import RoutedEngine
+    from shiftwork.quant.program import Program
+    from shiftwork.workspace import Progress
 
 
 def engine(
@@ -116,6 +119,14 @@ def exchange(
     net: Net,
     engine: Annotated[Path, typer.Option(help="Folder of the engine, from 'shiftwork engine'.")],
     output: Folder,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            help="Inputs: simulate the routed netlist with what is in the bitstream; a "
+            "difference fails."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Inputs to verify.")] = 3,
     toolchain: ToolchainName = "yowasp",
     as_json: AsJson = False,
 ) -> None:
@@ -128,21 +139,57 @@ def exchange(
     from shiftwork.quant.program import Program
 
     began = time.perf_counter()
+    program, progress = Program.load(net), progress_printer()
     made = exchange_network(
-        Program.load(net),
-        engine=engine,
-        folder=output,
-        toolchain=toolchain,
-        progress=progress_printer(),
+        program, engine=engine, folder=output, toolchain=toolchain, progress=progress
     )
     seconds = round(time.perf_counter() - began, 1)
+    record = made.as_dict() | {"seconds": seconds}
+    if verify is not None:
+        record["verified"] = _verified(program, verify, made, engine, output, limit, progress)
     show_result(
-        made.as_dict() | {"seconds": seconds},
+        record,
         as_json,
         *bitstream_views(made, output),
         f"exchanged in {seconds:g} s",
         following=after_bitstream(output, made.board, net),
     )
+
+
+def _verified(
+    program: "Program",
+    inputs: Path,
+    made: "Bitstream",
+    engine: Path,
+    output: Path,
+    limit: int,
+    progress: "Progress",
+) -> dict[str, Any]:
+    """What the simulation of the bitstream's contents found.
+
+    Raises:
+        MismatchError: if it differs from the golden model, or from the schedule's cycles.
+    """
+    from shiftwork.errors import MismatchError
+    from shiftwork.exchange_check import verify_exchange
+    from shiftwork.quant.calibration import read_samples
+
+    x = read_samples(inputs).x
+    found = verify_exchange(
+        program, x, made, engine=engine, folder=output, limit=limit, progress=progress
+    )
+    if found["first_mismatch"]:
+        raise MismatchError(
+            f"what is in {output / made.file} differs from the golden model in "
+            f"{found['mismatches']} values; the first: {found['first_mismatch']['text']}"
+        )
+    if set(found["cycles_measured"]) != {made.cycles}:
+        raise MismatchError(
+            f"what is in {output / made.file} takes {max(found['cycles_measured']):,} cycles, not "
+            f"{made.cycles:,}"
+        )
+    progress(f"{found['compared']} inputs as the golden model has them, in {made.cycles:,} cycles")
+    return found
 
 
 def register(app: typer.Typer) -> None:
