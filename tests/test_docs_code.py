@@ -101,7 +101,8 @@ def check(command_line: Any, capsys: pytest.CaptureFixture[str]) -> Check:
         with pytest.raises(SystemExit) as stop:
             command_line.main(arguments, prog_name="shiftwork")
         message = " ".join(capsys.readouterr().err.split())
-        missing = "Missing" in message or message.startswith("Usage: shiftwork bench [OPTIONS]")
+        missing = any(words in message for words in ("Missing", "requires an argument"))
+        missing |= message.startswith("Usage: shiftwork bench [OPTIONS]")
         assert stop.value.code == 0 or (not complete and missing), message
 
     return check
