@@ -127,7 +127,9 @@ def test_files_and_manifest() -> None:
     words = [int(line, 16) for line in texts["weights_1.hex"].split()]
     assert tuple(words) == coded_words(columns[8:], POWERS)
     assert {len(line) for line in texts["weights_0.hex"].split()} == {8}
-    manifest = accelerator._manifest({}, "stream")
+    manifest = accelerator._manifest({}, "stream", False)
     assert manifest["codebook"] == POWERS
     assert manifest["memory"]["weights"] == "block RAM, indices of a codebook"
-    assert "codebook" not in Accelerator(dense(20, 12), board="icebreaker")._manifest({}, "stream")
+    assert "codebook" not in Accelerator(dense(20, 12), board="icebreaker")._manifest(
+        {}, "stream", False
+    )

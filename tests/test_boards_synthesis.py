@@ -37,6 +37,7 @@ class Accelerator:
             name="net",
             input="x",
             output="y",
+            top_score=None,
             tensor=lambda name: SimpleNamespace(bytes={"x": 784, "y": 10}[name]),
         )
         self.config = SimpleNamespace(

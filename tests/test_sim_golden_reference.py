@@ -26,6 +26,7 @@ from shiftwork.quant.program import (
     Reshape,
     Residual,
     Tensor,
+    TopScore,
 )
 from shiftwork.sim import golden
 from shiftwork.sim.program_builder import ProgramBuilder
@@ -175,6 +176,16 @@ def reshaped(target: Tensor, x: NDArray[np.int32]) -> NDArray[np.int64]:
     return onnx_run("Reshape", {"x": x.astype(np.int32), "shape": shape}, np.int32).astype(np.int64)
 
 
+def best_score(op: TopScore, x: NDArray[np.int32]) -> NDArray[np.int64]:
+    """ArgMax takes the first of equal ones; no class is a byte or two of ones."""
+    scores = {"x": x.reshape(len(x), -1).astype(np.int32)}
+    index = onnx_run("ArgMax", scores, np.int64, axis=1, keepdims=1)
+    score = onnx_run("ReduceMax", scores, np.int32, axes=[1], keepdims=1).astype(np.int64)
+    if op.threshold is not None:
+        index[score < op.threshold] = 0xFF if scores["x"].shape[1] < 256 else 0xFFFF
+    return np.concatenate([index, score], axis=1).reshape(-1, 1, 1, 2)
+
+
 def reference(program: Program, op: Op, values: Values) -> NDArray[np.int64]:
     """The output of ``op``."""
     x, source = values[op.input], program.tensor(op.input)
@@ -187,6 +198,8 @@ def reference(program: Program, op: Op, values: Values) -> NDArray[np.int64]:
             return average(op, x, source)
         case Reshape():
             return reshaped(program.tensor(op.output), x)
+        case TopScore():
+            return best_score(op, x)
     raise AssertionError(f"no reference for {type(op).__name__}")
 
 
