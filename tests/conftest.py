@@ -161,6 +161,27 @@ def write_onnx(tmp_path: Path) -> OnnxWriter:
 
 
 @pytest.fixture
+def model(write_onnx: OnnxWriter) -> Path:
+    """A convolution and a dense layer on samples of the shape (2, 4, 4), with five classes."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["r"], name="relu"),
+        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
+        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
+    ]
+    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A file of 20 labelled samples for that network."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "samples.npz"
+    np.savez(path, x=rng.normal(size=(20, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=20))
+    return path
+
+
+@pytest.fixture
 def run_component() -> ComponentRunner:
     """A function that simulates a component until all its test benches have ended.
 

@@ -11,25 +11,6 @@ KEYS = {"accuracy_float", "accuracy_int8", "agreement", "layers", "program", "ev
 LAYER_KEYS = {"name", "op", "sqnr_db", "shift_min", "shift_max", "accumulator_bits"}
 
 
-@pytest.fixture
-def model(write_onnx):
-    nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
-        helper.make_node("Relu", ["c"], ["r"], name="relu"),
-        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
-        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
-    ]
-    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
-
-
-@pytest.fixture
-def samples(tmp_path):
-    rng = np.random.default_rng(0)
-    path = tmp_path / "samples.npz"
-    np.savez(path, x=rng.normal(size=(20, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=20))
-    return path
-
-
 def quantize(capsys, model, calibration, output, *options):
     arguments = ["quantize", model, "--calibration", calibration, "-o", output, *options]
     code = __main__.run([str(argument) for argument in arguments])

@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from shiftwork import __main__
 from shiftwork.quant.program import Program
@@ -14,17 +13,6 @@ from shiftwork.quant.search import PASSES
 def _few_passes(monkeypatch):
     short = tuple(row for row in PASSES if row[0] in ("rounding", "equalization"))
     monkeypatch.setattr("shiftwork.quant.search.PASSES", short)
-
-
-@pytest.fixture
-def model(write_onnx):
-    nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
-        helper.make_node("Relu", ["c"], ["r"], name="relu"),
-        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
-        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
-    ]
-    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
 
 
 @pytest.fixture

@@ -2,28 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from onnx import helper
 
 from shiftwork import __main__
-
-
-@pytest.fixture
-def model(write_onnx):
-    nodes = [
-        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv"),
-        helper.make_node("Relu", ["c"], ["r"], name="relu"),
-        helper.make_node("Flatten", ["r"], ["f"], name="flatten"),
-        helper.make_node("Gemm", ["f", "v"], ["y"], name="dense"),
-    ]
-    return write_onnx(nodes, [1, 2, 4, 4], {"w": (3, 2, 3, 3), "b": (3,), "v": (12, 5)})
-
-
-@pytest.fixture
-def samples(tmp_path):
-    rng = np.random.default_rng(0)
-    path = tmp_path / "samples.npz"
-    np.savez(path, x=rng.normal(size=(20, 2, 4, 4)).astype(np.float32), y=rng.integers(5, size=20))
-    return path
 
 
 def run(capsys, *arguments):
