@@ -44,6 +44,7 @@ class Accelerator(Core):
         rows, columns: of the array, both or neither; chosen for the board if left out.
         elements, latency_us: targets for that choice: the most processing elements, and the time
             that the smallest array of all may take at the board's clock.
+        beside: lookup tables that such a choice leaves free for what else is on the board.
 
     Members: those of :class:`shiftwork.hw.core.Core`.
 
@@ -60,6 +61,7 @@ class Accelerator(Core):
         columns: int | None = None,
         elements: int | None = None,
         latency_us: float | None = None,
+        beside: int = 0,
     ):
         # Most accelerators are written to files and not elaborated: no warning about that.
         self._MustUse__used = True
@@ -67,7 +69,13 @@ class Accelerator(Core):
         self.program = program
         self.board = None if board is None else find(board)
         self.schedule = _schedule(
-            program, self.board, rows, columns, elements=elements, latency_us=latency_us
+            program,
+            self.board,
+            rows,
+            columns,
+            elements=elements,
+            latency_us=latency_us,
+            beside=beside,
         )
         super().__init__(config=self.schedule.config, images=self.schedule.images)
 
@@ -342,9 +350,10 @@ def _schedule(
     *,
     elements: int | None,
     latency_us: float | None,
+    beside: int,
 ) -> Schedule:
     if rows is None and columns is None:
-        return fit.choose(program, board, elements=elements, latency_us=latency_us)
+        return fit.choose(program, board, elements=elements, latency_us=latency_us, beside=beside)
     if rows is None or columns is None:
         raise CapacityError("rows and columns must be given together, or neither")
     if elements is not None or latency_us is not None:

@@ -68,7 +68,7 @@ class Engine:
         if (rows is None) != (columns is None):
             raise CapacityError("rows and columns must be given together, or neither")
         if rows is None or columns is None:
-            shape = fit.choose(programs[0], self.board).config.shape
+            shape = fit.choose(programs[0], self.board, beside=fit.LINK_LUT).config.shape
             rows, columns = shape.rows, shape.columns
         self.networks = tuple(program.name for program in programs)
         least = _least(programs, self.board, rows, columns)

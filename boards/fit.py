@@ -18,6 +18,11 @@ DEFAULT_ELEMENTS = 16
 MAX_ROWS = 8
 SPLITS = 2
 """How many sizes of columns that seem to fit are enough; smaller ones take more passes."""
+LINK_LUT = 420
+"""Lookup tables of the link to the host and of reset: 417 logic cells on an iCEBreaker."""
+FILLED = 0.92
+"""Share of the lookup tables that a placer is trusted to fill. At 94 % nextpnr found places for one
+whole design of an iCEBreaker, and none for another."""
 NEARLY_AS_FAST = 1.05
 """A smaller array is preferred while it takes no more than this many times the time."""
 
@@ -44,8 +49,11 @@ class _Candidate:
         misfits: the problem of each of the others.
     """
 
-    def __init__(self, program: Program, board: Board | None, rows: int, columns: int) -> None:
+    def __init__(
+        self, program: Program, board: Board | None, rows: int, columns: int, *, beside: int = 0
+    ) -> None:
         self.board = board
+        self.beside = beside
         self.rows, self.columns = rows, columns
         self.outlines: list[Outline] = []
         self.misfits: list[Problem] = []
@@ -73,7 +81,7 @@ class _Candidate:
         except CapacityError as error:
             self._refusals.append(error)
             return None
-        misfit = problem(outline, self.board)
+        misfit = self._problem(outline)
         if misfit:
             self.misfits.append(misfit)
         else:
@@ -104,11 +112,18 @@ class _Candidate:
         """The schedule of the first binding that fits; None if in the end none does."""
         for outline in self.outlines:
             schedule = outline.schedule()
-            misfit = problem(schedule, self.board)
+            misfit = self._problem(schedule)
             if misfit is None:
                 return schedule
             self.misfits.append(misfit)
         return None
+
+    def _problem(self, design: Outline | Schedule) -> Problem | None:
+        """What the board has too little of, also beside what else stands there."""
+        found = problem(design, self.board)
+        if found is None and self.board is not None and self.beside:
+            found = _crowding(design.config, self.board, self.beside)
+        return found
 
 
 def choose(
@@ -117,6 +132,7 @@ def choose(
     *,
     elements: int | None = None,
     latency_us: float | None = None,
+    beside: int = 0,
 ) -> Schedule:
     """The fastest array of at most ``elements`` processing elements; the smaller of near equals.
 
@@ -127,6 +143,8 @@ def choose(
         board: whose memory and multipliers count; None for no board in particular.
         elements: area target; what the board is known to hold if left out.
         latency_us: latency target: the smallest array that meets it at the board's clock.
+        beside: lookup tables of what stands beside the accelerator, such as ``LINK_LUT``; the array
+            leaves them room, and the placer some more.
 
     Raises:
         CapacityError: if a target makes no sense, if no array fits, saying why the one that comes
@@ -135,7 +153,7 @@ def choose(
     limit = elements if elements is not None else board.max_elements if board else DEFAULT_ELEMENTS
     _check_targets(limit, latency_us, board)
     candidates = [
-        _Candidate(program, board, rows, columns)
+        _Candidate(program, board, rows, columns, beside=beside)
         for rows, columns in _shapes(program, limit, smaller=latency_us is not None)
     ]
     found = None
@@ -303,6 +321,22 @@ def _logic_problem(config: ArrayConfig, board: Board) -> Problem | None:
         f"the {board.lut} there are (largest block: '{largest}', {estimated.blocks[largest]}); "
         f"{way_out}",
         least - board.lut,
+    )
+
+
+def _crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
+    """Of lookup tables, where others stand beside the accelerator, and a placer has to move."""
+    estimated, room = estimate(config, board).lut, int(FILLED * board.lut)
+    missing = estimated + beside - room
+    if missing <= 0:
+        return None
+    return Problem(
+        f"the logic does not fit {board.title} beside the link to the host: "
+        f"{config.shape.rows} x {config.shape.columns} processing elements and what serves them "
+        f"need an estimated {estimated} lookup tables, the link {beside}, {missing} more than the "
+        f"{room} of {board.lut} that a placer is sure to fill; try an array of your own (--rows, "
+        "--columns), or use a larger board",
+        missing,
     )
 
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -445,3 +446,25 @@ def test_an_outline_tells_the_sizes_and_bounds_the_cycles(
         assert outline.activation_bytes == schedule.activation_bytes
         assert outline.config.weight_depth == schedule.config.weight_depth
         assert outline.config.program_depth <= schedule.config.program_depth
+
+
+def test_an_array_leaves_room_for_what_stands_beside_it_and_for_the_placer() -> None:
+    """A lookup table too many, and it gets another form, or becomes smaller."""
+    alone = fit.choose(small_cnn(), ICE)
+    room = int(fit.FILLED * ICE.lut) - estimate(alone.config, ICE).lut
+    assert fit.choose(small_cnn(), ICE, beside=room).config == alone.config
+    crowded = fit.choose(small_cnn(), ICE, beside=room + 1)
+    assert estimate(crowded.config, ICE).lut < estimate(alone.config, ICE).lut
+    assert crowded.cycles > alone.cycles
+
+
+def test_logic_that_does_not_fit_beside_the_link() -> None:
+    with pytest.raises(CapacityError) as caught:
+        fit.choose(small_cnn(), ICE, elements=1, beside=4000)
+    assert re.fullmatch(
+        r"the logic does not fit iCEBreaker \(Lattice iCE40 UP5K\) beside the link to the host: "
+        r"1 x 1 processing elements and what serves them need an estimated \d+ lookup tables, the "
+        r"link 4000, \d+ more than the 4857 of 5280 that a placer is sure to fill; try an array of "
+        r"your own \(--rows, --columns\), or use a larger board",
+        str(caught.value),
+    )

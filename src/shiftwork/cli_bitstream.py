@@ -56,7 +56,7 @@ def bitstream(
     from shiftwork.steps import accelerate
 
     made = make_bitstream(
-        accelerate(Program.load(net), board, clock_mhz=clock, **size),
+        accelerate(Program.load(net), board, clock_mhz=clock, beside_link=True, **size),
         board=board,
         folder=output,
         seeds=seeds,

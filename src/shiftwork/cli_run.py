@@ -114,7 +114,7 @@ def _simulated(
     from shiftwork.sim.link_simulator import SimulatedBoard, simulation_seconds
     from shiftwork.steps import accelerate, describe
 
-    accelerator = accelerate(program, board, **size)
+    accelerator = accelerate(program, board, beside_link=True, **size)
     progress(f"building the simulator: {describe(accelerator)}, behind a UART")
     simulated = stack.enter_context(SimulatedBoard(accelerator))
     timeout_s = simulation_seconds(simulated.shell)

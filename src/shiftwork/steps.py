@@ -110,18 +110,27 @@ def generate(
 
 
 def accelerate(
-    program: Program, board: str | None, *, clock_mhz: float | None = None, **size: Any
+    program: Program,
+    board: str | None,
+    *,
+    clock_mhz: float | None = None,
+    beside_link: bool = False,
+    **size: Any,
 ) -> "Accelerator":
     """The accelerator for a board; a latency target counts at ``clock_mhz``, if given.
 
     Args:
+        beside_link: whether an array that is chosen leaves room for the link to the host.
         size: ``rows`` and ``columns``, or ``elements`` and ``latency_us``: as of ``Accelerator``.
     """
     from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.fit import LINK_LUT
     from shiftwork.boards.registry import find
 
     if board is None:
         return Accelerator(program, **size)
+    if beside_link:
+        size |= {"beside": LINK_LUT}
     target = find(board)
     if clock_mhz is not None:
         target = replace(target, target_mhz=clock_mhz)
