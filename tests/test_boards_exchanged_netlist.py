@@ -80,7 +80,7 @@ def samples(program: Program, count: int = 2) -> np.ndarray:
     return random_inputs(program, np.random.default_rng(1), count).astype(np.float64)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_network_that_the_engine_was_not_routed_for(tmp_path: Path) -> None:
     engine = made_engine(tmp_path / "engine", "icebreaker", small_cnn(), rows=1, columns=1)
     program = dense_net()

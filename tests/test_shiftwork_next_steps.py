@@ -162,7 +162,7 @@ def test_after_the_demonstration(monkeypatch):
     assert json.loads(run("shiftwork demo --json")[1]) == {"next": expected}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_from_a_network_to_a_bitstream(model):
     """As printed, but for the network's name in the first line."""
     line, lines = f"shiftwork build {shlex.quote(str(model))}", []
