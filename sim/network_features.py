@@ -25,7 +25,6 @@ DOTS = ("Conv", "Dense", "Depthwise")
 COMPUTING = (*DOTS, "Product", "Residual", "MaxPool", "AveragePool")
 MOVING = (*COMPUTING, "Reshape")
 KINDS = (*MOVING, "TopScore")
-WITHOUT_DEPTHWISE = tuple(kind for kind in KINDS if kind != "Depthwise")
 MOVING_WITHOUT_DEPTHWISE = tuple(kind for kind in MOVING if kind != "Depthwise")
 WINDOWS = ("Conv", "Depthwise", "Product", "MaxPool", "AveragePool")
 BORDERS = ("Conv", "Depthwise", "Product", "AveragePool")
@@ -45,7 +44,7 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
     },
     "tensors": {
         "odd channels": MOVING,
-        "one channel": WITHOUT_DEPTHWISE,
+        "one channel": MOVING_WITHOUT_DEPTHWISE,
         "more than 8 channels": MOVING,
         "output of 1 x 1 pixel": MOVING,
         "one output": MOVING_WITHOUT_DEPTHWISE,
@@ -74,6 +73,7 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "several terms": DOTS,
     },
     "answers": {
+        "one class": ("TopScore",),
         "equal scores": ("TopScore",),
         "scores of 32 bits": ("TopScore",),
         "threshold": ("TopScore",),
@@ -288,6 +288,7 @@ def _answers(
     equal = (scores == greatest[:, None]).sum(axis=1) > 1
     classes = program.classes(trace[op.output])
     checks = {
+        "one class": scores.shape[1] == 1,
         "equal scores": equal.any(),
         "scores of 32 bits": program.scores.bits == 32,
         "threshold": op.threshold is not None,

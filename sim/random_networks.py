@@ -7,7 +7,7 @@ reads, maps of one pixel, one channel, one output.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayShape
+from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import Conv, Program, Tensor, output_aliases, signed_bits
 from shiftwork.sim.network_case import Case
@@ -34,8 +35,10 @@ MOST_ELEMENTS = 400
 MOST_WEIGHTS = 1_500
 """Of an op."""
 LARGEST_RESIDUAL_SHIFT = 14
-COLUMN_BYTES = (0, 0, 0, 512, 64, 16)
+COLUMN_BYTES = (0, 0, 0, 512, 64)
 """Weights in ROMs; copied to columns that hold any layer, or to columns that hold few."""
+FEW_COLUMN_BYTES = (4, 8, 16, 32)
+"""Of the columns that are so small that a layer's weights are copied in several passes."""
 
 KINDS = ("conv", "conv", "depthwise", "dense", "max_pool", "average_pool", "reshape")
 WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", "sparse")
@@ -52,6 +55,8 @@ def cases(draw: Draw[Any], *, most_cycles: int = MOST_CYCLES) -> Case:
     """
     program = draw(programs())
     shape = draw(shapes())
+    if shape.column_bytes and draw(st.booleans()):
+        shape = _least_columns(program, shape)
     case = Case(
         program=program,
         shape=shape,
@@ -66,6 +71,18 @@ def cases(draw: Draw[Any], *, most_cycles: int = MOST_CYCLES) -> Case:
     if schedule.cycles > most_cycles or len(schedule.payload) > MOST_PAYLOAD:
         reject()
     return case
+
+
+def _least_columns(program: Program, shape: ArrayShape) -> ArrayShape:
+    """The array with columns that just hold a group of every layer."""
+    for column_bytes in FEW_COLUMN_BYTES:
+        small = replace(shape, column_bytes=column_bytes)
+        try:
+            make_schedule(program, small)
+        except CapacityError:
+            continue
+        return small
+    return shape
 
 
 @st.composite
