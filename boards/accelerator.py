@@ -16,6 +16,7 @@ from shiftwork.boards.ports import CHECK_PORTS, axi_stream_ports, stream_ports
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
+from shiftwork.hw.activation_table import table_record
 from shiftwork.hw.axi_stream import AxiStream
 from shiftwork.hw.coded_rom import CODE_BITS, coded_words, stages
 from shiftwork.hw.config import ArrayConfig
@@ -261,6 +262,7 @@ class Accelerator(Core):
             "ports": ports | (CHECK_PORTS if checksum else {}),
             "files": {name: _digest(content) for name, content in files.items()},
             **({"codebook": config.codebook} if config.codebook else {}),
+            **table_record(self.program),
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
         }
 
@@ -398,12 +400,14 @@ def memory_binding(schedule: Schedule) -> dict[str, str]:
     else:
         weights = "block RAM"
         reason = f"a ROM of {config.weight_depth} bytes a column holds the weights of all layers"
+    tables = {"tables": "block RAM, a ROM of all tables in each lane"} if config.tables else {}
     return {
         "activations": activations,
         "weights": weights,
         "reason": reason,
         "parameters": "block RAM",
         "program": "block RAM",
+        **tables,
     }
 
 
@@ -419,6 +423,8 @@ def rom_files(schedule: Schedule) -> dict[str, str]:
     files = {f"weights_{index}.hex": text for index, text in enumerate(_weight_texts(schedule))}
     files["parameters.hex"] = _hex(images.parameters, parameter_bits)
     files["program.hex"] = _hex(images.program, PROGRAM_WORD_BITS)
+    if images.tables:
+        files["tables.hex"] = _hex(images.tables, 8)
     return files
 
 

@@ -16,7 +16,13 @@ from shiftwork.boards.registry import BoardError, find
 from shiftwork.errors import CapacityError
 from shiftwork.hw.activation_bank import SPRAM_BYTES
 from shiftwork.hw.config import ArrayConfig, ArrayShape
-from shiftwork.hw.engine import common_ground, greatest_depth, merged, with_room
+from shiftwork.hw.engine import (
+    check_tables,
+    common_ground,
+    greatest_depth,
+    merged,
+    with_room,
+)
 from shiftwork.hw.rom import BLOCK_FORMS
 from shiftwork.hw.schedule import Outline, Schedule, make_schedule
 from shiftwork.quant.program import Program
@@ -65,6 +71,8 @@ class Engine:
         check_family(self.board)
         if not programs:
             raise CapacityError("an engine needs at least one network, whose needs it is made for")
+        for program in programs:
+            check_tables(program)
         if (rows is None) != (columns is None):
             raise CapacityError("rows and columns must be given together, or neither")
         if rows is None or columns is None:

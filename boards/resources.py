@@ -13,6 +13,7 @@ from operator import and_, or_
 
 from shiftwork.boards.board import Board
 from shiftwork.hw.activation_bank import SPRAM_BYTES
+from shiftwork.hw.activation_table import table_bytes
 from shiftwork.hw.coded_rom import CODE_BITS, coded_words, stages
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.images import RomImages
@@ -31,6 +32,7 @@ class Contents:
     Attributes:
         parameter_bits: of a word of the parameter ROM.
         weight_columns: columns whose weights are not all the same.
+        table_bits: of a byte of the tables.
         coded_bits: of a word, for each stage of columns and each part of the ROM that they share;
             none without a codebook.
     """
@@ -38,6 +40,7 @@ class Contents:
     parameter_bits: int
     weight_columns: int
     coded_bits: tuple[tuple[int, ...], ...] = ()
+    table_bits: int = 8
 
     @classmethod
     def of(cls, images: RomImages, config: ArrayConfig) -> "Contents":
@@ -46,6 +49,7 @@ class Contents:
             parameter_bits=varying_bits(images.parameters),
             weight_columns=sum(len(set(column)) > 1 for column in images.weights),
             coded_bits=_coded_bits(images, config),
+            table_bits=varying_bits(images.tables),
         )
 
 
@@ -137,11 +141,19 @@ def parameter_width(config: ArrayConfig) -> int:
 def rom_blocks_beside_weights(
     config: ArrayConfig, board: Board, contents: Contents | None = None
 ) -> int:
-    """Block RAMs of the parameter ROM and of the program ROM."""
+    """Block RAMs of the parameter ROM, of the program ROM and of the tables."""
     width = parameter_width(config) if contents is None else contents.parameter_bits
-    return rom_blocks(config.parameter_depth, width, board) + rom_blocks(
-        config.program_depth, PROGRAM_WORD_BITS, board
+    return (
+        rom_blocks(config.parameter_depth, width, board)
+        + rom_blocks(config.program_depth, PROGRAM_WORD_BITS, board)
+        + table_blocks(config, board, contents)
     )
+
+
+def table_blocks(config: ArrayConfig, board: Board, contents: Contents | None = None) -> int:
+    """Block RAMs of the tables behind the requantizers, of all lanes."""
+    width = 8 if contents is None else contents.table_bits
+    return config.shape.lanes * rom_blocks(table_bytes(config.tables), width, board)
 
 
 def activations_in_luts(config: ArrayConfig) -> bool:

@@ -117,6 +117,7 @@ class ArrayConfig:
         program_depth: words of the program ROM.
         class_bytes, score_bytes: of the answer that a TopScore makes on the way out; 0 without one.
             The header then may have a threshold.
+        tables: of 256 bytes, that each lane has behind its requantizer; 0 without any.
     """
 
     shape: ArrayShape
@@ -142,6 +143,7 @@ class ArrayConfig:
     codebook: tuple[int, ...] = ()
     class_bytes: int = 0
     score_bytes: int = 0
+    tables: int = 0
 
     @property
     def activation_bytes(self) -> int:

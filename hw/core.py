@@ -131,7 +131,9 @@ class Core(wiring.Component):
             config=config, framed=self.framed or config.class_bytes > 0
         )
         m.submodules.fetch = fetch = Fetch(config=config)
-        m.submodules.drain = drain = Drain(config=config, parameters=self.images.parameters)
+        m.submodules.drain = drain = Drain(
+            config=config, parameters=self.images.parameters, tables=self.images.tables
+        )
         contents = bytes(config.payload_base) + self.preload if self.preload else b""
         m.submodules.memory = memory = ActivationMemory(config=config, contents=contents)
         if self.framed:

@@ -9,7 +9,8 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from shiftwork.hw import requantizer, rom
+from shiftwork.hw import activation_table, requantizer, rom
+from shiftwork.hw.activation_table import ActivationTable
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import DrainTag, Move, descriptor_layout
 from shiftwork.hw.loop_counter import LoopCounter
@@ -19,9 +20,14 @@ from shiftwork.hw.rom import Rom
 CHUNK_GAP = 1
 """Least number of cycles between the last step of a chunk and the first of the next."""
 WRITE_LATENCY = requantizer.LATENCY + 1
-"""Enabled cycles from a step to the write request of its word."""
+"""Enabled cycles from a step to the write request of its word, in a network without tables."""
 PLANES = 4
 """Bytes of an accumulator."""
+
+
+def write_latency(config: ArrayConfig) -> int:
+    """Enabled cycles from a step to the write request of its word."""
+    return WRITE_LATENCY + (activation_table.LATENCY if config.tables else 0)
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,15 @@ class Drain(wiring.Component):
     to words; a word that cannot be written holds the whole drain. With a single memory port, one
     more word can wait before that happens.
 
-    Latency: ``WRITE_LATENCY`` enabled cycles from a step to its write request, and one more cycle
-    with a single memory port. Flow control:
+    Latency: ``write_latency(config)`` enabled cycles from a step to its write request, and one more
+    cycle with a single memory port. Flow control:
     ``write_ready`` holds the drain; the schedule guarantees that it is done in time. The first
     ``captured`` must come at least 4 cycles after ``start``.
 
     Parameters:
         config: the array's configuration.
         parameters: the words of the parameter ROM.
+        tables: the bytes of all tables, ``config.tables`` times 256.
 
     Members:
         layer: the layer's descriptor.
@@ -69,8 +76,11 @@ class Drain(wiring.Component):
         done: the layer's last word is written in this cycle.
     """
 
-    def __init__(self, *, config: ArrayConfig, parameters: Sequence[int]):
+    def __init__(
+        self, *, config: ArrayConfig, parameters: Sequence[int], tables: Sequence[int] = ()
+    ):
         self.config = config
+        self.tables = tuple(tables)
         shape = config.shape
         parameter_bits = config.accumulator_bits + config.shift_bits
         self._rom = Rom(
@@ -101,8 +111,9 @@ class Drain(wiring.Component):
         begin = Signal()
         m.d.sync += begin.eq(self.start)
         tag, mask = self._add_counters(m, begin=begin, enable=enable, step=step)
-        tags = requantizer.tag_pipeline(m, enable, tag, requantizer.LATENCY)
-        masks = _delayed(m, enable, mask, requantizer.LATENCY)
+        depth = write_latency(self.config) - 1
+        tags = requantizer.tag_pipeline(m, enable, tag, depth)
+        masks = _delayed(m, enable, mask, depth)
         values = self._add_lanes(m, enable=enable, plane=tags[rom.LATENCY].plane)
         cursor = self._add_cursor(m, begin=begin, enable=enable, before=tags[-2])
         self._add_packer(
@@ -308,8 +319,23 @@ class Drain(wiring.Component):
                 lane.raw.eq(layer.raw),
                 lane.flip.eq(layer.flip),
             ]
-            results.append(lane.byte)
+            results.append(self._add_table(m, q, enable, lane.byte))
         return Cat(results)
+
+    def _add_table(self, m: Module, q: int, enable: Signal, byte: Signal) -> Signal:
+        """The byte of lane ``q`` behind its table, if the network has any."""
+        if not self.config.tables:
+            return byte
+        m.submodules[f"table_{q}"] = table = ActivationTable(
+            contents=self.tables, family=self.config.shape.family
+        )
+        m.d.comb += [
+            table.enable.eq(enable),
+            table.used.eq(self.layer.table_used),
+            table.number.eq(self.layer.table_number),
+            table.index.eq(byte),
+        ]
+        return table.byte
 
     def _add_packer(
         self,

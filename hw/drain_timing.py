@@ -15,6 +15,12 @@ The last stage is the word that waits for the memory's single port, outside of t
 """
 
 EMPTY: Pipeline = (False,) * (WRITE_LATENCY + 1)
+"""In a network without tables."""
+
+
+def empty(latency: int) -> Pipeline:
+    """No word anywhere; ``latency`` as of ``write_latency``."""
+    return (False,) * (latency + 1)
 
 
 @dataclass(frozen=True)
@@ -104,10 +110,11 @@ def last_write(work: DrainWork, pipeline: Pipeline, start: int, reads: Reads | N
     """Cycle in which the last word of ``work`` is written; its first step is due at ``start``.
 
     Args:
+        pipeline: the state before; its length tells the latency.
         reads: None where the memory has a write port of its own.
     """
     if reads is None:
-        return start + work.steps - 1 + WRITE_LATENCY
+        return start + work.steps - 1 + len(pipeline) - 1
     cycle, done = start, 0
     while True:
         taken = reads(cycle)

@@ -13,6 +13,7 @@ from amaranth.utils import ceil_log2, exact_log2
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.layouts import descriptor_words
+from shiftwork.quant.program import AveragePool, Conv, Program
 
 Fields = tuple[tuple[str, int, bool], ...]
 
@@ -98,6 +99,21 @@ def common_ground(configs: Sequence[ArrayConfig]) -> ArrayConfig:
         address_bits=max(config.address_bits for config in configs),
         shift_base=min(config.shift_base for config in configs),
     )
+
+
+def check_tables(program: Program) -> None:
+    """That a network needs no tables behind the requantizer: an engine has none.
+
+    Raises:
+        CapacityError: naming the network, an op with a table, and the way out.
+    """
+    for op in program.ops:
+        if isinstance(op, Conv | AveragePool) and op.table is not None:
+            raise CapacityError(
+                f"'{program.name}' looks up the outputs of '{op.name}' in a table, and an engine "
+                "for several networks has no tables; make a bitstream of its own ('shiftwork "
+                "build')"
+            )
 
 
 def answer_kind(config: ArrayConfig) -> str:

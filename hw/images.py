@@ -21,11 +21,13 @@ class RomImages:
         weights: for each column its bytes.
         parameters: words of bias and shift, a word for all lanes.
         program: 32-bit words: the header's, then each layer's descriptor.
+        tables: the bytes of all tables behind the requantizer.
     """
 
     weights: tuple[bytes, ...]
     parameters: tuple[int, ...]
     program: tuple[int, ...]
+    tables: bytes = b""
 
     def filled(self, config: ArrayConfig) -> "RomImages":
         """The same with zeros up to the depths of ``config``."""

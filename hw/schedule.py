@@ -14,20 +14,21 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw import fetch, layouts, pooling, weight_copier, window_walker
+from shiftwork.hw.activation_table import table_bytes, table_fields, table_images
 from shiftwork.hw.array import SUM_LATENCY
 from shiftwork.hw.coded_rom import CODE_BITS
 from shiftwork.hw.config import ArrayConfig, ArrayShape
-from shiftwork.hw.drain import CHUNK_GAP
+from shiftwork.hw.drain import CHUNK_GAP, write_latency
 from shiftwork.hw.drain_timing import (
-    EMPTY,
     DrainWork,
     Pipeline,
     Reads,
     drain_work,
+    empty,
     last_write,
     run_interval,
 )
-from shiftwork.hw.engine import check_fit
+from shiftwork.hw.engine import check_fit, check_tables
 from shiftwork.hw.flash_image import weight_words
 from shiftwork.hw.images import (
     RomImages,
@@ -40,7 +41,16 @@ from shiftwork.hw.images import (
 from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
-from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, TopScore, signed_bits
+from shiftwork.quant.program import (
+    AveragePool,
+    Conv,
+    MaxPool,
+    Op,
+    Program,
+    Reshape,
+    TopScore,
+    signed_bits,
+)
 
 MAX_LAYERS = 256
 CHUNK_PAD_LIMIT = 1 << 14
@@ -161,6 +171,7 @@ class Schedule:
             weight_columns([layer.walks for layer in self.layers], self.config.shape),
             parameter_words(self.program, ops, self.config),
             words,
+            b"".join(table_images(self.program)),
         )
         return images.filled(self.config) if self.shared else images
 
@@ -212,7 +223,8 @@ class Schedule:
         parameter_bits = config.shape.lanes * (config.accumulator_bits + config.shift_bits)
         bits = parameter_bits * self.config.parameter_depth
         bits += layouts.PROGRAM_WORD_BITS * self.config.program_depth
-        return self.weight_bytes + -(-bits // 8)
+        tables = config.shape.lanes * table_bytes(config.tables)
+        return self.weight_bytes + -(-bits // 8) + tables
 
     @property
     def activation_bytes(self) -> int:
@@ -268,6 +280,8 @@ class Outline:
         ops = _hardware_ops(program)
         if not ops:
             raise ProgramError("the network has no layer that computes anything")
+        if engine is not None:
+            check_tables(program)
         self.program = program
         self.shape = shape
         self._engine = engine
@@ -317,8 +331,9 @@ class Outline:
     def schedule(self) -> Schedule:
         """The schedule."""
         program, shape, works = self.program, self.shape, self._works
+        still = empty(write_latency(self.config))
         plans = [
-            _plan_drain(descriptor, work, shape)
+            _plan_drain(descriptor, work, shape, still)
             for descriptor, work in zip(self._descriptors, works, strict=True)
         ]
         descriptors = [
@@ -609,6 +624,7 @@ def _drain_fields(
     channels = target.shape[2]
     raw = isinstance(op, Conv) and op.accumulators
     copies = isinstance(op, MaxPool)
+    tabled = isinstance(op, Conv | AveragePool) and op.table is not None
     lo, hi = (-128, 127) if copies or raw else (op.lo, op.hi)  # type: ignore[attr-defined]
     return {
         "writes_output": int(memory.base[op.output] == memory.base[program.output]),
@@ -622,10 +638,12 @@ def _drain_fields(
         "last_channels": work.last_channels,
         "last_place": -(-work.last_channels // shape.lanes) - 1,
         "raw": int(raw),
-        "flip": int(not copies and not raw and not target.signed),
+        # A table's bytes are stored as they come out of it.
+        "flip": int(not (copies or raw or target.signed or tabled)),
         "plane_step": target.size if raw else 0,
         "lo": lo,
         "hi": hi,
+        **table_fields(program, op),
     }
 
 
@@ -656,10 +674,16 @@ class _Drain:
     pipeline: Pipeline
 
 
-def _plan_drain(descriptor: dict[str, int], work: _Work, shape: ArrayShape) -> _Drain:
-    """The fewest idle cycles a chunk needs, so that the one before has left the drain in time."""
+def _plan_drain(
+    descriptor: dict[str, int], work: _Work, shape: ArrayShape, still: Pipeline
+) -> _Drain:
+    """The fewest idle cycles a chunk needs, so that the one before has left the drain in time.
+
+    Args:
+        still: the drain's pipeline without a word.
+    """
     if work.tiles * work.groups == 1:
-        return _Drain(0, EMPTY)
+        return _Drain(0, still)
     last_channels = descriptor["last_channels"]
     kinds = {
         (rows, channels): _chunk_work(work, shape, rows=rows, channels=channels)
@@ -672,9 +696,9 @@ def _plan_drain(descriptor: dict[str, int], work: _Work, shape: ArrayShape) -> _
     longest = max(kind.steps for kind in kinds.values())
     least = max(0, longest + lead - work.cycles)
     if not shape.single_port:
-        return _Drain(least, EMPTY)
+        return _Drain(least, still)
     for pad in range(least, least + CHUNK_PAD_LIMIT):
-        pipeline = _settle(kinds, work, shape, pad, lead, last_channels=last_channels)
+        pipeline = _settle(kinds, work, shape, pad, lead, still, last_channels=last_channels)
         if pipeline is not None:
             return _Drain(pad, pipeline)
     raise CapacityError(
@@ -688,6 +712,7 @@ def _settle(
     shape: ArrayShape,
     pad: int,
     lead: int,
+    still: Pipeline,
     *,
     last_channels: int,
 ) -> Pipeline | None:
@@ -732,7 +757,7 @@ def _settle(
     # While the last chunks but one drain, the fetch unit has come to its end.
     steady = max(0, chunks - 1 - _ending_chunks(start, length))
     lines, before, rows, group = place(steady)
-    pipeline = groups(rows, tiles(_repeated(line, EMPTY, lines), before), group)
+    pipeline = groups(rows, tiles(_repeated(line, still, lines), before), group)
     for index in range(steady, chunks - 1):
         _, _, rows, group = place(index)
         kind = (rows, last_channels if group == work.groups - 1 else work.columns)
@@ -926,6 +951,7 @@ def _config(
         codebook=() if shape.column_bytes or engine is not None else program.codebook or (),
         class_bytes=answer[0],
         score_bytes=answer[1],
+        tables=len(table_images(program)),
     )
 
 

@@ -6,18 +6,30 @@ import numpy as np
 
 from shiftwork.errors import ModelError
 from shiftwork.quant.dead_channels import remove_dead_channels
-from shiftwork.quant.graph import Add, AveragePool, Clip, Conv, Graph, MaxPool, Node, Reshape
+from shiftwork.quant.graph import (
+    Add,
+    AveragePool,
+    Clip,
+    Conv,
+    Graph,
+    MaxPool,
+    Node,
+    Reshape,
+    Unary,
+)
 from shiftwork.quant.passes import simplify
+from shiftwork.quant.unary_passes import UNARY_RULES
 
-KINDS = (Conv, Add, Clip, MaxPool, AveragePool, Reshape)
+KINDS = (Conv, Add, Clip, Unary, MaxPool, AveragePool, Reshape)
 
 
 def canonical(graph: Graph) -> Graph:
-    """An equivalent graph of Conv, Add, Clip, MaxPool, AveragePool and Reshape.
+    """An equivalent graph of Conv, Add, Clip, Unary, MaxPool, AveragePool and Reshape.
 
     A Clip stands directly behind the input, a Conv, an Add or an AveragePool, and is the only
     reader of what it limits, so that it becomes the range of an integer tensor: clipping is
-    monotone, hence it commutes with MaxPool and Reshape. Average pools have no border that counts
+    monotone, hence it commutes with MaxPool and Reshape. A Unary stands directly behind a Conv, an
+    Add or an AveragePool alike, in place of a Clip, so that it becomes a table. Average pools have no border that counts
     differently from the rest. Nothing reads the output. The summands of an Add are at a power of
     two. Where the network is not like that, a 1x1 depthwise convolution with the weight 1 is put
     in between. Reshapes at the end are left out: the output layout does their work. Dead channels
@@ -26,7 +38,7 @@ def canonical(graph: Graph) -> Graph:
     Raises:
         ModelError: naming the node that has no integer form, and the way out.
     """
-    graph = simplify(graph)
+    graph = simplify(graph, UNARY_RULES)
     nodes = [_resolved(graph, node) for node in graph.nodes]
     while nodes and isinstance(nodes[-1], Reshape):
         nodes.pop()
@@ -69,7 +81,7 @@ def _with_own_clips(graph: Graph) -> Graph:
     """Every Clip alone behind a node that has bounds, and nothing behind the output."""
     nodes, shapes = list[Node](), dict(graph.shapes)
     for node in graph.nodes:
-        if isinstance(node, Clip) and not _has_bounds(graph, node.input):
+        if isinstance(node, Clip | Unary) and not _has_bounds(graph, node):
             copy = _identity(graph, node.input, f"{node.name}_input")
             shapes[copy.output] = shapes[node.input]
             nodes.append(copy)
@@ -83,10 +95,13 @@ def _with_own_clips(graph: Graph) -> Graph:
     return graph.with_nodes(nodes, shapes=shapes, output=output)
 
 
-def _has_bounds(graph: Graph, value: str) -> bool:
-    """Whether a Clip of ``value`` can become the bounds of what writes it."""
+def _has_bounds(graph: Graph, node: Clip | Unary) -> bool:
+    """Whether ``node`` can become the bounds, or the table, of what writes its input."""
+    value = node.input
     producer = graph.producer(value)
-    bounded = producer is None or isinstance(producer, Conv | Add | AveragePool)
+    bounded = isinstance(producer, Conv | Add | AveragePool)
+    if producer is None:
+        bounded = isinstance(node, Clip)
     return bounded and len(graph.consumers(value)) == 1 and value != graph.output
 
 

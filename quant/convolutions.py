@@ -20,18 +20,24 @@ from shiftwork.quant.rounding import Compensation, Nearest, Rounding
 from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
 from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
 from shiftwork.quant.shared_weights import WeightedRows
+from shiftwork.quant.table_grids import TableGrid, choose_grid, index_exponents, make_table
+from shiftwork.quant.unary_functions import Function
 
 COPY_EXPONENT = 6
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Target:
-    """The output tensor of a convolution, and the rows that make it."""
+    """The output tensor of a convolution, and the rows that make it.
+
+    With a table, whose ``grid`` is given, the tensor is that of its index.
+    """
 
     tensor: Tensor
     rows: Rows
     integers: IntegerRows
     raw: bool
+    grid: TableGrid | None = None
 
     @property
     def exponent(self) -> int | None:
@@ -110,6 +116,8 @@ def _target(
 
     An 8-bit output's exponent is lowered where a row's accumulator would be coarser.
     """
+    if layer.bounds.function is not None:
+        return _table_target(layer, layer.bounds.function, rows, real, rounding, options)
     per_row = options.per_channel
     if layer.last and options.accumulators and not layer.bounds.present:
         integers = quantize_rows(rows, rounding, None, method=options.scales, per_row=False)
@@ -129,6 +137,37 @@ def _target(
         name=layer.output, shape=layer.shape, lo=lo, hi=hi, signed=signed, exponent=exponent
     )
     return Target(tensor=bounded(grid, layer.bounds), rows=rows, integers=integers, raw=False)
+
+
+def _table_target(
+    layer: Layer,
+    function: Function,
+    rows: Rows,
+    real: Real,
+    rounding: Rounding,
+    options: QuantizerOptions,
+) -> Target:
+    """The tensor of a table's index, and the rows; the index's offset is part of their bias."""
+    most = np.inf
+    while True:
+        grid = choose_grid(
+            function,
+            real,
+            name=layer.node.name,
+            exponents=index_exponents(real, options.headroom, most),
+            outputs=options.activations,
+            headroom=options.headroom,
+        )
+        shifted = replace(rows, bias=rows.bias + grid.offset)
+        integers = quantize_rows(
+            shifted, rounding, grid.exponent, method=options.scales, per_row=options.per_channel
+        )
+        finest = int(integers.exponents.min())
+        if finest >= grid.exponent:
+            break
+        most = finest
+    tensor = Tensor(name=layer.output, shape=layer.shape, exponent=grid.exponent)
+    return Target(tensor=tensor, rows=shifted, integers=integers, raw=False, grid=grid)
 
 
 def _coarser(state: State, exponent: int, name: str, levels: Levels) -> tuple[Op, State]:
@@ -163,7 +202,8 @@ def _quantized(
     sums = _integer_sum(layer, parts, exponents, states)
     bias = rows.integer_bias(exponents, weights)
     if options.bias_correction:
-        error = (real - sums * np.exp2(-exponents.astype(float)) - rows.bias).mean(axis=(0, 1, 2))
+        wanted = real if target.grid is None else real + target.grid.offset
+        error = (wanted - sums * np.exp2(-exponents.astype(float)) - rows.bias).mean(axis=(0, 1, 2))
         bias = rows.corrected_bias(exponents, target.integers.terms, error, target.exponent)
     tensors = {name: state.tensor for name, state in states.items()}
     op, tensor = convolution_op(layer, target, bias, tensors)
@@ -171,6 +211,9 @@ def _quantized(
     if not target.raw:
         integer = half_up(integer * np.exp2(-op.shift.astype(float)))
         integer = np.clip(integer, tensor.lo, tensor.hi)
+    if target.grid is not None and layer.bounds.function is not None:
+        table, tensor = make_table(layer.bounds.function, target.grid, layer.output, layer.shape)
+        op, integer = replace(op, table=table), table.lookup(integer.astype(np.int64))
     return op, State(
         tensor=tensor, real=layer.bounds.apply(real), integer=integer.astype(np.float32)
     )

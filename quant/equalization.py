@@ -9,6 +9,7 @@ import numpy as np
 from shiftwork.quant import float_executor
 from shiftwork.quant.graph import FloatArray, Graph
 from shiftwork.quant.scaling import Factors, few_samples, scale_groups, stored_values
+from shiftwork.quant.unary_passes import unscaled_values
 
 GUARD = 1 / 16
 
@@ -29,5 +30,5 @@ def equalization(graph: Graph, samples: FloatArray) -> Factors:
         labels, ranges = groups.labels(value), np.abs(values[value]).max(axis=(0, 1, 2))
         np.maximum.at(ratios, labels, ranges / max(float(ranges.max()), np.finfo(float).tiny))
     factors = 1.0 / np.sqrt(ratios)
-    factors[list(groups.of((graph.input, graph.output)))] = 1.0
+    factors[list(groups.of(unscaled_values(graph)))] = 1.0
     return {value: factors[groups.labels(value)] for value in graph.shapes}

@@ -104,6 +104,8 @@ def _weights(op: Op) -> list[NDArray[np.int8]]:
 def _exact_step(
     network: Graph, layer: Layer, tensors: Mapping[str, Tensor], bounds: tuple[int, int]
 ) -> Step | None:
+    if layer.bounds.function is not None:
+        return None
     grid = network.grids.get(layer.output) or network.grids.get(layer.node.output)
     match layer.node:
         case graph.Conv():

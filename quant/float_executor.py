@@ -23,6 +23,7 @@ from shiftwork.quant.graph import (
     Padding,
     Pair,
     Reshape,
+    Unary,
     window_count,
 )
 
@@ -73,6 +74,8 @@ def execute(node: Node, x: FloatArray, *others: FloatArray) -> FloatArray:
             return x * node.scale + node.offset
         case Clip():
             return np.clip(x, np.float32(node.lo), np.float32(node.hi))
+        case Unary():
+            return node.function(x)
         case MaxPool():
             return max_pool(node, x)
         case AveragePool():

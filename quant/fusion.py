@@ -1,6 +1,6 @@
 """The layers of the integer program: which nodes of the float graph become one op.
 
-A Clip becomes the bounds of what it limits. An Add becomes part of a convolution: the sum of a
+A Clip becomes the bounds of what it limits, a Unary its table. An Add becomes part of a convolution: the sum of a
 convolution's output and other values is formed in its accumulator, so that it is rounded once.
 """
 
@@ -11,38 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant import graph
-from shiftwork.quant.graph import Add, Clip, Conv, Graph, Shape
+from shiftwork.quant.graph import Add, Clip, Conv, Graph, Shape, Unary
+from shiftwork.quant.unary_functions import Function
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What the Clip behind a value limits it to.
+    """What the Clip behind a value limits it to, or the Unary makes of it.
 
     Attributes:
-        output: the limited value; the value itself if there is no Clip.
+        output: the limited value; the value itself if there is no Clip and no Unary.
         lo, hi: real bounds, infinite without a Clip.
+        function: of a Unary.
     """
 
     output: str
     lo: float = -np.inf
     hi: float = np.inf
+    function: Function | None = None
 
     @property
     def present(self) -> bool:
-        """Whether there is anything to limit."""
-        return bool(np.isfinite(self.lo) or np.isfinite(self.hi))
+        """Whether there is anything to limit or to look up."""
+        limited = np.isfinite(self.lo) or np.isfinite(self.hi)
+        return bool(limited or self.function is not None)
 
     def apply(self, real: NDArray) -> NDArray[np.float32]:
-        """``real``, limited."""
+        """``real``, limited, or what the function makes of it."""
+        if self.function is not None:
+            return self.function(real)
         return np.clip(real, self.lo, self.hi).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """What becomes one op: a node, what is added to its output, and the Clip behind that.
+    """What becomes one op: a node, what is added to its output, and the Clip or Unary behind that.
 
     Attributes:
-        node: any but a Clip or an Add.
+        node: any but a Clip, a Unary or an Add.
         products: further convolutions whose outputs are added.
         residuals: further values that are added.
         bounds: of its output.
@@ -90,17 +96,19 @@ def layers(network: Graph, *, rounded: Collection[str] = ()) -> tuple[Layer, ...
 
 
 def bounds_of(network: Graph, value: str) -> Bounds:
-    """The bounds of ``value``, by the Clip that reads it."""
+    """The bounds of ``value``, by the Clip or the Unary that reads it."""
     for node in network.consumers(value):
         if isinstance(node, Clip):
             return Bounds(output=node.output, lo=node.lo, hi=node.hi)
+        if isinstance(node, Unary):
+            return Bounds(output=node.output, function=node.function)
     return Bounds(output=value)
 
 
 def _layers(network: Graph, sums: dict[str, _Sum], fused: set[str]) -> Iterator[Layer]:
     for node in network.nodes:
         absorbed = isinstance(node, Add) and node.output not in sums
-        if isinstance(node, Clip) or node.output in fused or absorbed:
+        if isinstance(node, Clip | Unary) or node.output in fused or absorbed:
             continue
         bounds = bounds_of(network, node.output)
         layer = Layer(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import DataError, ModelError
+from shiftwork.quant.unary_functions import Function
 
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
@@ -145,6 +146,13 @@ class Clip(Node):
 
     lo: float
     hi: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Unary(Node):
+    """``y = function(x)``, element by element."""
+
+    function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,6 +16,8 @@ from shiftwork.quant.fusion import Bounds, Layer
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Op, Tensor
 from shiftwork.quant.scales import choose_exponent, half_up
+from shiftwork.quant.table_grids import choose_grid, make_table
+from shiftwork.quant.unary_functions import Function
 
 Real = NDArray[np.float32]
 
@@ -82,6 +84,8 @@ def quantize_average(
     Averages are smaller than what they are taken of: the shift is less than ``ceil(log2(n))``
     where the output's exponent can then be finer.
     """
+    if layer.bounds.function is not None:
+        return quantize_tabled_average(layer, node, layer.bounds.function, state, options)
     source, taps = state.tensor, node.kernel[0] * node.kernel[1]
     most = (taps - 1).bit_length()
     gain = source.gain * 2.0**most / taps
@@ -113,6 +117,46 @@ def quantize_average(
     total = np.rint(mean.astype(np.float64) * taps)
     integer = np.clip(half_up(total / 2.0**shift), tensor.lo, tensor.hi).astype(np.float32)
     return op, State(tensor=tensor, real=real, integer=integer)
+
+
+def quantize_tabled_average(
+    layer: Layer,
+    node: graph.AveragePool,
+    function: Function,
+    state: State,
+    options: QuantizerOptions,
+) -> tuple[Op, State]:
+    """The sum over a power of two as the index of a table, which knows what remains of 1/n."""
+    source, taps = state.tensor, node.kernel[0] * node.kernel[1]
+    most = (taps - 1).bit_length()
+    real = run_node(node, state.real, layer.shape)
+    grid = choose_grid(
+        function,
+        real,
+        name=node.name,
+        exponents=range(source.exponent, source.exponent + most + 1),
+        offsets=(0,),
+        gain=source.gain * 2.0**most / taps,
+        signed=source.signed,
+        outputs=options.activations,
+        headroom=options.headroom,
+    )
+    table, tensor = make_table(function, grid, layer.output, layer.shape)
+    op = program.AveragePool(
+        **_names(layer),
+        kernel=node.kernel,
+        stride=node.stride,
+        padding=node.padding,
+        shift=most + source.exponent - grid.exponent,
+        lo=grid.bounds[0],
+        hi=grid.bounds[1],
+        table=table,
+    )
+    mean = run_node(node, state.integer, layer.shape)
+    total = np.rint(mean.astype(np.float64) * taps)
+    index = np.clip(half_up(total / 2.0**op.shift), *grid.bounds)
+    integer = table.lookup(index.astype(np.int64)).astype(np.float32)
+    return op, State(tensor=tensor, real=layer.bounds.apply(real), integer=integer)
 
 
 def _names(layer: Layer) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from shiftwork.quant.graph import Add, Affine, Clip, FloatArray, Shape
 from shiftwork.quant.onnx_context import Handler, Importer
 from shiftwork.quant.onnx_file import OnnxNode
+from shiftwork.quant.onnx_unary import multiply_computed
 from shiftwork.quant.onnx_views import Indices, View
 from shiftwork.quant.source_checks import as_float32
 
@@ -39,6 +40,8 @@ def _subtract(node: OnnxNode, importer: Importer) -> None:
 
 
 def _multiply(node: OnnxNode, importer: Importer) -> None:
+    if multiply_computed(node, importer):
+        return
     data, constant = _operands(
         node, importer, "multiplies two feature maps; only constants can be multiplied with"
     )

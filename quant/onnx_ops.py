@@ -8,9 +8,10 @@ from shiftwork.quant.onnx_moves import MOVES, SHAPES
 from shiftwork.quant.onnx_pooling import POOLING
 from shiftwork.quant.onnx_qonnx import QONNX
 from shiftwork.quant.onnx_quantization import QUANTIZATION
+from shiftwork.quant.onnx_unary import UNARY
 
-HANDLERS = LAYERS | ELEMENTWISE | POOLING | MOVES | QUANTIZATION | QONNX | SHAPES
-HOST_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax"})
+HANDLERS = LAYERS | ELEMENTWISE | UNARY | POOLING | MOVES | QUANTIZATION | QONNX | SHAPES
+HOST_OPS = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Sigmoid"})
 MOVE_OPS = frozenset(MOVES | QUANTIZATION | QONNX)
 
 
@@ -20,7 +21,7 @@ def import_node(node: OnnxNode, importer: Importer) -> None:
     Raises:
         ModelError: if the op, or what it is asked to do, is not supported.
     """
-    if node.op in HOST_OPS:
+    if node.op in HOST_OPS and node.op not in HANDLERS:
         raise node.error("is supported only at the end of the network")
     if node.op not in HANDLERS:
         supported = ", ".join(sorted(HANDLERS | dict.fromkeys(HOST_OPS)))

@@ -28,7 +28,7 @@ from shiftwork.quant.graph import (
 Rule = Callable[[Graph, Node], Graph | None]
 
 
-def simplify(graph: Graph) -> Graph:
+def simplify(graph: Graph, rules: tuple[Rule, ...] = ()) -> Graph:
     """An equivalent graph without :class:`Affine` nodes and without nodes that do nothing.
 
     An affine node is folded into the convolution before it if that has no other reader, or else
@@ -36,12 +36,16 @@ def simplify(graph: Graph) -> Graph:
     move in front of maximum pools and reshapes, and successive ones become one. A convolution's
     groups are 1, or its input channels, which are its output channels then.
 
+    Args:
+        graph: any graph.
+        rules: further ones.
+
     Raises:
         ModelError: if an affine node that differs from pixel to pixel cannot be folded.
     """
     graph = _without_unread(graph)
-    for rules in (FOLDING, (_to_depthwise,), FOLDING):
-        graph = _apply(graph, rules)
+    for chosen in ((*FOLDING, *rules), (_to_depthwise,), (*FOLDING, *rules)):
+        graph = _apply(graph, chosen)
     return graph
 
 
@@ -82,13 +86,13 @@ def _rebuilt(graph: Graph, nodes: Iterable[Node], **changes: object) -> Graph:
     return graph.with_nodes(nodes, shapes=kept, grids=grids, **changes)
 
 
-def _regridded(graph: Graph, value: str, like: str) -> dict[str, Grid]:
+def regridded(graph: Graph, value: str, like: str) -> dict[str, Grid]:
     """The grids, but that ``value``, which becomes another one, has that of ``like``."""
     grids = {name: grid for name, grid in graph.grids.items() if name != value}
     return grids | ({value: graph.grids[like]} if like in graph.grids else {})
 
 
-def _replaced(graph: Graph, old: Iterable[Node], new: Iterable[Node], **changes: object) -> Graph:
+def replaced(graph: Graph, old: Iterable[Node], new: Iterable[Node], **changes: object) -> Graph:
     """With the nodes ``new`` where the first of the nodes ``old`` was, and without the others."""
     replaced, nodes = {id(node) for node in old}, list[Node]()
     for node in graph.nodes:
@@ -106,7 +110,7 @@ def _without(graph: Graph, node: Node) -> Graph:
     output = node.input if graph.output == node.output else graph.output
     grids = graph.grids
     if node.input not in grids:
-        grids = _regridded(graph, node.input, node.output)
+        grids = regridded(graph, node.input, node.output)
     return _rebuilt(graph, nodes, output=output, grids=grids)
 
 
@@ -119,7 +123,7 @@ def reading(node: Node, old: str, new: str) -> Node:
     return node
 
 
-def _sole_producer(graph: Graph, node: Node) -> Node | None:
+def sole_producer(graph: Graph, node: Node) -> Node | None:
     """The node that writes the input of ``node``, if nothing else reads that."""
     if node.input == graph.output or len(graph.consumers(node.input)) != 1:
         return None
@@ -142,28 +146,28 @@ def _drop_no_op(graph: Graph, node: Node) -> Graph | None:
 
 
 def _merge_clips(graph: Graph, node: Node) -> Graph | None:
-    previous = _sole_producer(graph, node)
+    previous = sole_producer(graph, node)
     if not (isinstance(node, Clip) and isinstance(previous, Clip)):
         return None
     lo, hi = (min(max(bound, node.lo), node.hi) for bound in (previous.lo, previous.hi))
     merged = replace(node, input=previous.input, lo=lo, hi=hi)
-    return _replaced(graph, [previous, node], [merged])
+    return replaced(graph, [previous, node], [merged])
 
 
 def _swap_clip(graph: Graph, node: Node) -> Graph | None:
     """A clip after a maximum pool or reshape moves in front of it, toward the layer before."""
-    previous = _sole_producer(graph, node)
+    previous = sole_producer(graph, node)
     if not (isinstance(node, Clip) and isinstance(previous, MaxPool | Reshape)):
         return None
     first = replace(node, input=previous.input, output=previous.output)
     second = replace(previous, input=first.output, output=node.output)
     shapes = graph.shapes | {first.output: graph.shapes[first.input]}
-    grids = _regridded(graph, first.output, node.output)
-    return _replaced(graph, [previous, node], [first, second], shapes=shapes, grids=grids)
+    grids = regridded(graph, first.output, node.output)
+    return replaced(graph, [previous, node], [first, second], shapes=shapes, grids=grids)
 
 
 def _merge_affines(graph: Graph, node: Node) -> Graph | None:
-    previous = _sole_producer(graph, node)
+    previous = sole_producer(graph, node)
     if not (isinstance(node, Affine) and isinstance(previous, Affine)):
         return None
     scale = node.scale.astype(np.float64)
@@ -173,11 +177,11 @@ def _merge_affines(graph: Graph, node: Node) -> Graph | None:
         scale=_as_float32(scale * previous.scale),
         offset=_as_float32(scale * previous.offset + node.offset),
     )
-    return _replaced(graph, [previous, node], [merged])
+    return replaced(graph, [previous, node], [merged])
 
 
 def _fold_into_previous(graph: Graph, node: Node) -> Graph | None:
-    previous = _sole_producer(graph, node)
+    previous = sole_producer(graph, node)
     if not (isinstance(node, Affine) and isinstance(previous, Conv) and _per_channel(node)):
         return None
     scale = node.scale.reshape(-1).astype(np.float64)
@@ -187,7 +191,7 @@ def _fold_into_previous(graph: Graph, node: Node) -> Graph | None:
         weights=_as_float32(previous.weights * scale[:, None, None, None]),
         bias=_as_float32(previous.bias * scale + node.offset.reshape(-1)),
     )
-    return _replaced(graph, [previous, node], [folded])
+    return replaced(graph, [previous, node], [folded])
 
 
 def _fold_into_next(graph: Graph, node: Node) -> Graph | None:
@@ -232,7 +236,7 @@ def _per_weight(conv: Conv, array: FloatArray) -> np.ndarray:
 
 def _push_through_reshape(graph: Graph, node: Node) -> Graph | None:
     """An affine in front of a reshape moves behind it, toward the dense layer it may fold into."""
-    affine = _sole_producer(graph, node)
+    affine = sole_producer(graph, node)
     if not (isinstance(node, Reshape) and isinstance(affine, Affine)):
         return None
     before, after = graph.shapes[node.input], graph.shapes[node.output]
@@ -242,8 +246,8 @@ def _push_through_reshape(graph: Graph, node: Node) -> Graph | None:
     )
     second = replace(affine, input=first.output, output=node.output, scale=scale, offset=offset)
     shapes = graph.shapes | {first.output: after}
-    grids = _regridded(graph, first.output, affine.input)
-    return _replaced(graph, [affine, node], [first, second], shapes=shapes, grids=grids)
+    grids = regridded(graph, first.output, affine.input)
+    return replaced(graph, [affine, node], [first, second], shapes=shapes, grids=grids)
 
 
 def _double(graph: Graph, node: Node) -> Graph | None:
@@ -257,7 +261,7 @@ def _double(graph: Graph, node: Node) -> Graph | None:
         scale=np.full(1, 2, np.float32),
         offset=np.zeros(1, np.float32),
     )
-    return _replaced(graph, [node], [two])
+    return replaced(graph, [node], [two])
 
 
 def _to_dense(graph: Graph, node: Node) -> Graph | None:
@@ -275,7 +279,7 @@ def _to_dense(graph: Graph, node: Node) -> Graph | None:
     group = np.arange(groups)
     weights[group, ..., group, :] = node.weights.reshape(groups, per_group, rows, columns, depth)
     dense = weights.reshape(outputs, rows, columns, groups * depth)
-    return _replaced(graph, [node], [replace(node, weights=dense, groups=1)])
+    return replaced(graph, [node], [replace(node, weights=dense, groups=1)])
 
 
 def _to_depthwise(graph: Graph, node: Node) -> Graph | None:
@@ -298,7 +302,7 @@ def _to_depthwise(graph: Graph, node: Node) -> Graph | None:
         bias=_broadcast(node.offset, shape),
         groups=channels,
     )
-    return _replaced(graph, [node], [layer])
+    return replaced(graph, [node], [layer])
 
 
 def _broadcast(array: FloatArray, shape: tuple[int, ...]) -> FloatArray:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import OutputError, ProgramError
+from shiftwork.quant.activation_table import Table, distinct_tables, verify_table
 from shiftwork.quant.array_file import ArrayFileError, read_arrays, write_arrays
 from shiftwork.quant.codebook import (
     verify_average,
@@ -33,6 +34,8 @@ from shiftwork.quant.whole_file import whole_file
 FORMAT_VERSION = 2
 ENDS_VERSION = 3
 """Of files with a :class:`TopScore` or raw input, which readers of version 2 have to refuse."""
+TABLE_VERSION = 4
+"""Of files with tables, which readers of version 3 have to refuse."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
@@ -177,6 +180,7 @@ class Conv(Op):
     the feature map; ``y = clip((acc + (1 << (s - 1))) >> s, lo, hi)``, ``s = shift[o]`` (``s = 0``
     adds nothing).
     With ``accumulators`` the output is ``acc`` itself, 32 bit, and shift, lo and hi do not count.
+    With a ``table`` the output is its value at ``y``.
 
     Attributes:
         weights: int8 ``[O, kh, kw, I / groups]``.
@@ -186,6 +190,7 @@ class Conv(Op):
         groups: 1, or, for a depthwise convolution, the number of channels: ``O = I``, and output
             channel o reads input channel o alone.
         terms: what else is added up before the requantization.
+        table: what is looked up behind it, if anything is.
     """
 
     weights: NDArray[np.int8]
@@ -200,6 +205,7 @@ class Conv(Op):
     accumulators: bool = False
     groups: int = 1
     terms: tuple[Term, ...] = ()
+    table: Table | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -261,6 +267,7 @@ class AveragePool(Op):
 
     With ``k = ceil(log2 n)`` the output's exponent is the input's plus ``k - shift``, and its gain
     the input's times ``2**k / n``. Positions outside the feature map count as ``pad_value``.
+    With a ``table`` the output is its value at ``y``, and has a scale of its own.
     """
 
     kernel: Pair
@@ -270,6 +277,7 @@ class AveragePool(Op):
     pad_value: int = 0
     lo: int = -128
     hi: int = 127
+    table: Table | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -453,6 +461,11 @@ class Program:
             if isinstance(op, Conv)
         )
 
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables behind the requantizer, without repetitions, in the order of their use."""
+        return distinct_tables(op.table for op in self.ops if isinstance(op, Conv | AveragePool))
+
     def accumulator_bits(self, op: Conv) -> int:
         """Width that ``op``'s biased accumulator needs in the worst case of its actual weights."""
         lo, hi = op.accumulator_range(*self.sources(op))
@@ -570,7 +583,7 @@ class Program:
             case AveragePool():
                 _verify_shape(op, target.shape, _window_shape(op, source))
                 _verify_shifts(op.name, np.array([op.shift]))
-                _verify_bounds(op.name, op.lo, op.hi, target)
+                _verify_range(op, target)
                 _verify_pad(op.name, op.pad_value, source)
             case Reshape():
                 if source.size != target.size or (source.signed, source.lo, source.hi) != (
@@ -642,7 +655,9 @@ class Program:
                 "(a TopScore may follow)"
             )
         if not op.accumulators:
-            _verify_bounds(op.name, op.lo, op.hi, target)
+            _verify_range(op, target)
+        elif op.table is not None:
+            raise ProgramError(f"op '{op.name}' returns its accumulators, and has a table")
 
     def _verify_term(self, op: Conv, term: Term, target: Tensor) -> None:
         source = self.tensor(term.input)
@@ -690,10 +705,10 @@ class Program:
         path = Path(path)
         header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
-        if version not in (FORMAT_VERSION, ENDS_VERSION):
+        if version not in (FORMAT_VERSION, ENDS_VERSION, TABLE_VERSION):
             raise ProgramError(
                 f"{path} has the format version {version!r:.20}; this Shiftwork reads "
-                f"{FORMAT_VERSION} and {ENDS_VERSION}"
+                f"{FORMAT_VERSION}, {ENDS_VERSION} and {TABLE_VERSION}"
             )
         try:
             return _decode(header, arrays)
@@ -864,6 +879,14 @@ def _verify_bounds(name: str, lo: int, hi: int, target: Tensor) -> None:
         )
 
 
+def _verify_range(op: Conv | AveragePool, target: Tensor) -> None:
+    """The bounds lie in the output's range; those of a table's index have a domain of their own."""
+    if op.table is None:
+        _verify_bounds(op.name, op.lo, op.hi, target)
+    else:
+        verify_table(op.name, op.table, op.lo, op.hi, target.lo, target.hi)
+
+
 def _verify_pad(name: str, pad_value: int, source: Tensor) -> None:
     least = -source.stored_offset + (128 if not source.signed else -128)
     if not least <= pad_value <= least + 255:
@@ -872,11 +895,16 @@ def _verify_pad(name: str, pad_value: int, source: Tensor) -> None:
 
 def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     arrays: dict[str, NDArray] = {}
-    ops = [_encode_record(op, f"op{index}", arrays) for index, op in enumerate(program.ops)]
+    ops = [
+        _encode_record(op, f"op{index}", arrays) | _encode_table(op, program.tables)
+        for index, op in enumerate(program.ops)
+    ]
+    for index, table in enumerate(program.tables):
+        arrays[f"table{index}"] = table.outputs
     for label, layout in _layouts(program):
         arrays[f"{label}_order"] = layout.order
     header = {
-        "version": ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION,
+        "version": _version(program),
         "name": program.name,
         "tensors": [_encode_tensor(tensor) for tensor in program.tensors],
         "ops": ops,
@@ -893,6 +921,21 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
     return header, arrays
 
 
+def _version(program: Program) -> int:
+    if program.tables:
+        return TABLE_VERSION
+    return ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION
+
+
+def _encode_table(op: Op, tables: Sequence[Table]) -> dict[str, Any]:
+    """An op's table: the number of its array, and what it means; nothing without one."""
+    table = op.table if isinstance(op, Conv | AveragePool) else None
+    if table is None:
+        return {}
+    number = [other.key for other in tables].index(table.key)
+    return {"table": {"number": number, "function": table.function, "step": table.step}}
+
+
 def _encode_tensor(tensor: Tensor) -> dict[str, Any]:
     """The fields of a tensor; ``widths`` only where there are any, as files had none at first."""
     record = asdict(tensor)
@@ -905,6 +948,8 @@ def _encode_record(item: Op | Term, prefix: str, arrays: dict[str, NDArray]) -> 
     """The fields of an op or a term; its arrays go to ``arrays``, named after ``prefix``."""
     record: dict[str, Any] = {"kind": type(item).__name__}
     for key, value in vars(item).items():
+        if key == "table":
+            continue
         if isinstance(value, np.ndarray):
             arrays[f"{prefix}_{key}"] = value
         elif key == "terms":
@@ -944,11 +989,16 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
     )
 
 
+def _decode_table(record: dict[str, Any], arrays: dict[str, NDArray]) -> Table:
+    number = record.pop("number")
+    return from_json(Table, record, outputs=arrays[f"table{number}"])
+
+
 def _decode_record(
     record: dict[str, Any], prefix: str, arrays: dict[str, NDArray], kinds: Mapping[str, Any]
 ) -> Any:
     """The op or term of a record, with the arrays that are named after ``prefix``."""
-    values = {key: value for key, value in record.items() if key not in ("kind", "terms")}
+    values = {key: value for key, value in record.items() if key not in ("kind", "terms", "table")}
     names = {key.removeprefix(prefix): key for key in arrays if key.startswith(prefix)}
     own: dict[str, Any] = {
         name: arrays[key] for name, key in names.items() if not name.startswith("term")
@@ -958,6 +1008,8 @@ def _decode_record(
             _decode_record(term, f"{prefix}term{number}_", arrays, TERMS)
             for number, term in enumerate(record["terms"])
         )
+    if "table" in record:
+        own["table"] = _decode_table(dict(record["table"]), arrays)
     kind = record["kind"]
     if isinstance(kind, str) and kind not in kinds:
         raise ProgramError(

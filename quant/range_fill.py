@@ -8,6 +8,7 @@ from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.scales import FloatArray as Doubles
 from shiftwork.quant.scales import choose_exponent, squared_error
 from shiftwork.quant.scaling import Factors, few_samples, scale_groups, stored_values
+from shiftwork.quant.unary_passes import unscaled_values
 
 STEPS = 16
 """Factors that are tried: so many steps of a power of two."""
@@ -29,7 +30,7 @@ def range_fill(graph: Graph, samples: FloatArray, options: QuantizerOptions) -> 
     groups = scale_groups(graph)
     for value in graph.shapes:
         groups.join_all(value)
-    fixed = groups.of((graph.input, graph.output))
+    fixed = groups.of(unscaled_values(graph))
     factors = np.ones(groups.count)
     members = dict[int, list[str]]()
     for value in stored_values(graph):

@@ -11,7 +11,7 @@ import numpy as np
 
 from shiftwork.quant.channel_groups import ChannelGroups
 from shiftwork.quant.fusion import layers
-from shiftwork.quant.graph import Clip, Conv, FloatArray, Graph, MaxPool, Node, Reshape
+from shiftwork.quant.graph import Clip, Conv, FloatArray, Graph, MaxPool, Node, Reshape, Unary
 from shiftwork.quant.scales import FloatArray as Doubles
 
 Factors = dict[str, Doubles]
@@ -24,7 +24,7 @@ def scale_groups(graph: Graph) -> ChannelGroups:
     """The channels that must share a factor."""
     groups = ChannelGroups(graph)
     for node in graph.nodes:
-        if isinstance(node, Conv):
+        if isinstance(node, Conv | Unary):
             continue
         for value in node.inputs:
             if isinstance(node, Reshape):

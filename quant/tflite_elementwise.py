@@ -8,6 +8,7 @@ from shiftwork.quant.graph import Add, Affine, Clip, FloatArray, Shape
 from shiftwork.quant.source_checks import as_float32
 from shiftwork.quant.tflite_context import BOUNDS, Handler, Importer, View
 from shiftwork.quant.tflite_file import TfliteNode
+from shiftwork.quant.tflite_unary import multiply_computed
 
 Operand = NDArray[np.float64] | np.float64
 
@@ -46,6 +47,8 @@ def _sub(node: TfliteNode, importer: Importer) -> None:
 
 def _mul(node: TfliteNode, importer: Importer) -> None:
     activation = node.options(tflite.MulOptions).FusedActivationFunction()
+    if multiply_computed(node, importer, activation):
+        return
     view, constant = _operands(node, importer, "multiplies two feature maps")
     _affine(node, importer, view, constant, np.float64(0), activation)
 

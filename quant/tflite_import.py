@@ -16,8 +16,9 @@ from shiftwork.quant.tflite_file import TfliteModel, TfliteNode, read
 from shiftwork.quant.tflite_layers import LAYERS
 from shiftwork.quant.tflite_moves import MOVES, SHAPES
 from shiftwork.quant.tflite_pooling import POOLING
+from shiftwork.quant.tflite_unary import UNARY
 
-HANDLERS: dict[str, Handler] = LAYERS | ELEMENTWISE | POOLING | MOVES | SHAPES
+HANDLERS: dict[str, Handler] = LAYERS | ELEMENTWISE | UNARY | POOLING | MOVES | SHAPES
 HOST_OPS = frozenset({"ARG_MAX", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX"})
 
 
@@ -50,7 +51,7 @@ def _build(model: TfliteModel, name: str) -> Graph:
 
 
 def _import_node(node: TfliteNode, importer: Importer) -> None:
-    if node.op in HOST_OPS:
+    if node.op in HOST_OPS and node.op not in HANDLERS:
         raise node.error("is supported only at the end of the network")
     if node.op not in HANDLERS:
         supported = ", ".join(sorted(HANDLERS.keys() | HOST_OPS))

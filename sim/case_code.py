@@ -10,6 +10,7 @@ import numpy as np
 
 from shiftwork.errors import DataError
 from shiftwork.hw.config import ArrayShape
+from shiftwork.quant.activation_table import SIGNED_INDEX
 from shiftwork.quant.program import (
     AveragePool,
     Conv,
@@ -84,15 +85,18 @@ def _op(program: Program, op: Op) -> list[str]:
     source, target = program.sources(op)[0], program.tensor(op.output)
     match op:
         case Conv():
-            return [_conv(op, source, target), *(_term(program, term) for term in op.terms)]
+            terms = [_term(program, term) for term in op.terms]
+            return [_conv(op, source, target), *terms, *_table(op, target)]
         case MaxPool():
             settings = _given(padding=op.padding) | {"name": op.name}
             return [_call("builder.max_pool", op.kernel, op.stride, **settings)]
         case AveragePool():
-            settings = _given(padding=op.padding, shift=op.shift, unsigned=not target.signed)
-            settings |= {"shift": op.shift, "unsigned": not target.signed}
+            unsigned = _unsigned(op, target)
+            settings = _given(padding=op.padding, shift=op.shift, unsigned=unsigned)
+            settings |= {"shift": op.shift, "unsigned": unsigned}
             settings |= {"bounds": (op.lo, op.hi)} | _pad_value(op.pad_value, source)
-            return [_call("builder.average_pool", op.kernel, op.stride, **settings, name=op.name)]
+            call = _call("builder.average_pool", op.kernel, op.stride, **settings, name=op.name)
+            return [call, *_table(op, target)]
         case Reshape():
             return [_call("builder.reshape", tuple(target.shape), name=op.name)]
         case TopScore():
@@ -110,14 +114,26 @@ def _conv(op: Conv, source: Tensor, target: Tensor) -> str:
     settings |= _pad_value(op.pad_value, source)
     if op.accumulators:
         settings["accumulators"] = True
-    elif not target.signed:
+    elif _unsigned(op, target):
         settings["unsigned"] = True
-    if (op.lo, op.hi) != byte_range(signed=target.signed):
+    if (op.lo, op.hi) != byte_range(signed=not _unsigned(op, target)):
         settings["bounds"] = (op.lo, op.hi)
     settings["name"] = op.name
     if op.groups > 1:
         return _call("builder.depthwise", op.kernel, **settings)
     return _call("builder.conv", len(op.weights), op.kernel, **settings)
+
+
+def _unsigned(op: Conv | AveragePool, target: Tensor) -> bool:
+    """Whether what the requantizer makes is 0..255; of a table's index the bounds tell."""
+    return not target.signed if op.table is None else op.hi > SIGNED_INDEX[1]
+
+
+def _table(op: Conv | AveragePool, target: Tensor) -> list[str]:
+    if op.table is None:
+        return []
+    settings = _given(unsigned=not target.signed)
+    return [_call("builder.table", op.table.outputs.tolist(), **settings)]
 
 
 def _term(program: Program, term: Term) -> str:

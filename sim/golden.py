@@ -125,12 +125,17 @@ def requantize(acc: NDArray, shift: NDArray | int, lo: int, hi: int) -> IntArray
     return np.clip((acc.astype(np.int64) + half) >> shift, lo, hi).astype(np.int32)
 
 
+def looked_up(op: Conv | AveragePool, index: IntArray) -> IntArray:
+    """The values of the op's table at ``index``, integers of its bounds; without one the index."""
+    return index if op.table is None else op.table.lookup(index)
+
+
 def conv(op: Conv, sources: Sequence[Tensor], xs: Sequence[NDArray]) -> IntArray:
     """Convolution or dense layer: int8 or uint8 values, or accumulators, ``[N, H', W', O]``."""
     acc = accumulate(op, sources, xs)
     if op.accumulators:
         return acc.astype(np.int32)
-    return requantize(acc, op.shift, op.lo, op.hi)
+    return looked_up(op, requantize(acc, op.shift, op.lo, op.hi))
 
 
 def max_pool(op: MaxPool, source: Tensor, x: NDArray) -> IntArray:
@@ -144,12 +149,12 @@ def max_pool(op: MaxPool, source: Tensor, x: NDArray) -> IntArray:
 
 
 def average_pool(op: AveragePool, x: NDArray) -> IntArray:
-    """Sum over a window, then :func:`requantize`; the border counts as ``op.pad_value``."""
+    """Sum over a window, :func:`requantize`, table; the border counts as ``op.pad_value``."""
     patches = windows(pad(x.astype(np.int64), op.padding, op.pad_value), op.kernel, op.stride)
     total = np.zeros(patches.shape[:3] + patches.shape[-1:], np.int64)
     for row, column in np.ndindex(op.kernel):
         total += patches[:, :, :, row, column, :]
-    return requantize(total, op.shift, op.lo, op.hi)
+    return looked_up(op, requantize(total, op.shift, op.lo, op.hi))
 
 
 def reshape(target: Tensor, x: NDArray) -> IntArray:

@@ -38,7 +38,7 @@ class LayerError:
         effect_db: SQNR of the network's output if this op's own error were the only one, over the
             first 16 samples; None as before, or if the output does not change.
         saturated, values: output values that the type limits, and not the network's own bounds;
-            and all output values.
+            and all output values. Those of a table are none: what it limits is its error.
         worst_channel: the output channel with the least SQNR of its own error; None as before.
         worst_channel_db: that SQNR.
     """
@@ -121,6 +121,8 @@ def _float_output(layer: Layer, values: Reals) -> NDArray[np.float64]:
         total = total + float_executor.execute(product, values[product.input])
     for residual in layer.residuals:
         total = total + values[residual]
+    if layer.bounds.function is not None:
+        return layer.bounds.function.real(total)
     return np.clip(total, layer.bounds.lo, layer.bounds.hi)
 
 
@@ -186,6 +188,8 @@ class _Tally:
 def _saturated(program: Program, op: Op, integer: Mapping[str, NDArray]) -> int:
     """How many of the op's values the ends of their type limit."""
     if not isinstance(op, Conv | AveragePool) or (isinstance(op, Conv) and op.accumulators):
+        return 0
+    if op.table is not None:
         return 0
     target = program.tensor(op.output)
     least, greatest = (-128, 127) if target.signed else (0, 255)

@@ -1,10 +1,12 @@
 """Which corners of the numeric contract a case reaches, by kind of op: the coverage table."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftwork.quant.activation_table import Table
 from shiftwork.quant.program import (
     AveragePool,
     Conv,
@@ -29,6 +31,7 @@ MOVING_WITHOUT_DEPTHWISE = tuple(kind for kind in MOVING if kind != "Depthwise")
 WINDOWS = ("Conv", "Depthwise", "Product", "MaxPool", "AveragePool")
 BORDERS = ("Conv", "Depthwise", "Product", "AveragePool")
 SHIFTED = (*DOTS, "AveragePool")
+COMPUTING_NOW = (*SHIFTED, "MaxPool")
 
 TABLE: dict[str, Mapping[str, Sequence[str]]] = {
     "window": {
@@ -71,6 +74,16 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "accumulator at its bound": DOTS,
         "one term": DOTS,
         "several terms": DOTS,
+    },
+    "tables": {
+        "table": SHIFTED,
+        "signed index": SHIFTED,
+        "unsigned index": SHIFTED,
+        "signed values": SHIFTED,
+        "unsigned values": SHIFTED,
+        "table that another op has too": SHIFTED,
+        "several tables": COMPUTING_NOW,
+        "no table beside others": COMPUTING_NOW,
     },
     "answers": {
         "one class": ("TopScore",),
@@ -129,6 +142,7 @@ def features(case: Case) -> frozenset[Feature]:
         kind = _kind(case, op)
         own = {*whole, *_tensors(case, op, op.input), *_outputs(case, op)}
         own |= {*_window(op, case.program.tensor(op.input), case.program.tensor(op.output))}
+        own |= {*_tables(case.program, op)}
         if isinstance(op, TopScore):
             own |= {*_answers(case.program, op, trace)}
         found |= {(kind, name) for name in {*own, *_numbers(case, op, trace)}}
@@ -252,9 +266,12 @@ def _numbers(case: Case, op: Op, trace: Mapping[str, NDArray[np.int32]]) -> Iter
         yield from _accumulators(case, op, trace)
     if isinstance(op, Conv) and op.accumulators:
         return
-    target, values = case.program.tensor(op.output), trace[op.output]
+    # Of an op with a table, what the index is.
+    inputs = (trace[name] for name in op.inputs)
+    values = golden.apply(case.program, replace(op, table=None), *inputs)
+    signed = case.program.tensor(op.output).signed if op.table is None else op.hi < 128
     yield from _shifts(np.atleast_1d(np.asarray(op.shift)), large=15)
-    if (op.lo, op.hi) != byte_range(signed=target.signed):
+    if (op.lo, op.hi) != byte_range(signed=signed):
         yield "narrow clip"
     if op.lo == op.hi:
         yield "clip to one value"
@@ -262,6 +279,31 @@ def _numbers(case: Case, op: Op, trace: Mapping[str, NDArray[np.int32]]) -> Iter
         yield "clipped below"
     if op.lo < op.hi and (values == op.hi).any():
         yield "clipped above"
+
+
+def _tables(program: Program, op: Op) -> Iterator[str]:
+    """Of the tables behind the requantizer: the op's own, and those of the others."""
+    own = _table_of(op)
+    users = [other for other in program.ops if own is not None and _table_of(other) is not None]
+    checks = {
+        "table": own is not None,
+        "several tables": len(program.tables) > 1,
+        "no table beside others": own is None and len(program.tables) > 0,
+        "table that another op has too": len(users) > len(program.tables),
+    }
+    if own is not None and isinstance(op, Conv | AveragePool):
+        target = program.tensor(op.output)
+        checks |= {
+            "signed index": op.lo < 0,
+            "unsigned index": op.hi > 127,
+            "signed values": target.signed,
+            "unsigned values": not target.signed,
+        }
+    yield from (name for name, true in checks.items() if true)
+
+
+def _table_of(op: Op) -> Table | None:
+    return op.table if isinstance(op, Conv | AveragePool) else None
 
 
 def _accumulators(case: Case, op: Conv, trace: Mapping[str, NDArray[np.int32]]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
+from shiftwork.quant.activation_table import Table
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.program import (
     AveragePool,
@@ -211,6 +212,27 @@ class ProgramBuilder:
         """Replaces the right shift of the last op, a convolution: one number, or one a channel."""
         op = self._last_conv
         self.ops[-1] = replace(op, shift=_per_channel(shift, len(op.weights)))
+        return self
+
+    def table(self, values: ArrayLike, *, unsigned: bool = False) -> "ProgramBuilder":
+        """Gives the last op, a Conv or AveragePool, a table of 256 ``values``.
+
+        The op's bounds become those of the index. ``unsigned`` tells whether values are 0..255.
+        """
+        op = self.ops[-1]
+        if not isinstance(op, Conv | AveragePool):
+            raise TypeError(f"a table needs a convolution or an average, not '{op.name}'")
+        array = np.asarray(values, np.int16)
+        self.ops[-1] = replace(op, table=Table(outputs=array))
+        self.last = replace(
+            self.last,
+            lo=int(array.min()),
+            hi=int(array.max()),
+            signed=not unsigned,
+            exponent=0,
+            gain=1.0,
+        )
+        self.tensors[-1] = self.last
         return self
 
     def reshape(self, shape: Shape, *, name: str | None = None) -> "ProgramBuilder":

@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
+from shiftwork.quant.activation_table import ENTRIES
 from shiftwork.quant.graph import Padding, Pair
-from shiftwork.quant.program import Conv, Program, Tensor, output_aliases, signed_bits
+from shiftwork.quant.program import (
+    AveragePool,
+    Conv,
+    Program,
+    Tensor,
+    output_aliases,
+    signed_bits,
+)
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.program_builder import ProgramBuilder, byte_range
 
@@ -42,6 +50,7 @@ FEW_COLUMN_BYTES = (4, 8, 16, 32)
 
 KINDS = ("conv", "conv", "depthwise", "dense", "max_pool", "average_pool", "reshape")
 WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", "sparse")
+TABLES = ("random", "random", "again", "monotone", "constant")
 FRAMES = ("zero", "random", "lo", "random", "hi", "extremes", "steered_up", "steered_down")
 
 
@@ -296,6 +305,8 @@ class _Step:
         while len(self._conv_op.terms) < 3 and self.draw(st.sampled_from((False, False, True))):
             self._append_term(channels)
         self._set_shift()
+        if not accumulators:
+            self._set_table()
 
     def _append_term(self, channels: int) -> None:
         """A residual, or a shortcut by whatever window makes the right shape."""
@@ -337,6 +348,7 @@ class _Step:
             bounds=self._clip(unsigned),
             pad_value=self._pad_value(source),
         )
+        self._set_table()
 
     def _reshape(self) -> None:
         size = self.builder.last.size
@@ -440,6 +452,28 @@ class _Step:
             bits = signed_bits(int(lo.min()), int(hi.max()))
             least, most = max(0, bits - 13), max(0, bits - 7)
         self.builder.shift(self._varied(len(op.weights), least, most))
+
+    def _set_table(self) -> None:
+        """Sometimes a table: random, constant, monotone, or that of an op before."""
+        if self.draw(st.sampled_from((True, True, True, False))):
+            return
+        kind = self.draw(st.sampled_from(TABLES))
+        unsigned = self.draw(st.booleans())
+        lo, hi = byte_range(signed=not unsigned)
+        rng = np.random.default_rng(self.draw(st.integers(0, 999)))
+        values = rng.integers(lo, hi + 1, ENTRIES)
+        earlier = [
+            op for op in self.builder.ops[:-1] if isinstance(op, Conv | AveragePool) and op.table
+        ]
+        if kind == "constant":
+            values = np.full(ENTRIES, values[0])
+        elif kind == "monotone":
+            # Signed indices: the negative ones stand at the end.
+            values = np.roll(np.sort(values), ENTRIES // 2)
+        elif kind == "again" and earlier and (op := earlier[0]).table is not None:
+            values = op.table.outputs
+            unsigned = not self.builder.tensor(op.output).signed
+        self.builder.table(values, unsigned=unsigned)
 
     def _varied(self, channels: int, least: int, most: int) -> NDArray[np.int64]:
         """A shift a channel: all the same, or all random."""
