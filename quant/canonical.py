@@ -28,9 +28,9 @@ def canonical(graph: Graph) -> Graph:
 
     A Clip stands directly behind the input, a Conv, an Add or an AveragePool, and is the only
     reader of what it limits, so that it becomes the range of an integer tensor: clipping is
-    monotone, hence it commutes with MaxPool and Reshape. A Unary stands directly behind a Conv, an
-    Add or an AveragePool alike, in place of a Clip, so that it becomes a table. Average pools have no border that counts
-    differently from the rest. Nothing reads the output. The summands of an Add are at a power of
+    monotone, hence it commutes with MaxPool and Reshape. A Unary stands in the same places, but for
+    the input, so that it becomes a table. Average pools have no border that counts differently from
+    the rest. Nothing reads the output. The summands of an Add are at a power of
     two. Where the network is not like that, a 1x1 depthwise convolution with the weight 1 is put
     in between. Reshapes at the end are left out: the output layout does their work. Dead channels
     are gone.

@@ -213,7 +213,8 @@ def _quantized(
         integer = np.clip(integer, tensor.lo, tensor.hi)
     if target.grid is not None and layer.bounds.function is not None:
         table, tensor = make_table(layer.bounds.function, target.grid, layer.output, layer.shape)
-        op, integer = replace(op, table=table), table.lookup(integer.astype(np.int64))
+        op = replace(op, table=table)
+        integer = table.lookup(integer.astype(np.int64)).astype(np.float64)
     return op, State(
         tensor=tensor, real=layer.bounds.apply(real), integer=integer.astype(np.float32)
     )

@@ -1,7 +1,8 @@
 """The layers of the integer program: which nodes of the float graph become one op.
 
-A Clip becomes the bounds of what it limits, a Unary its table. An Add becomes part of a convolution: the sum of a
-convolution's output and other values is formed in its accumulator, so that it is rounded once.
+A Clip becomes the bounds of what it limits, a Unary its table. An Add becomes part of a
+convolution: the sum of a convolution's output and other values is formed in its accumulator, so
+that it is rounded once.
 """
 
 from collections.abc import Collection, Iterator

@@ -20,7 +20,7 @@ from shiftwork.quant.unary_functions import (
     function,
 )
 
-Maker = Callable[[OnnxNode], Function]
+Maker = Callable[[OnnxNode], Function] | Function
 
 
 def multiply_computed(node: OnnxNode, importer: Importer) -> bool:
@@ -49,7 +49,7 @@ def _append(node: OnnxNode, importer: Importer, view: View, computed: Function) 
 def _handler(make: Maker) -> Handler:
     def handle(node: OnnxNode, importer: Importer) -> None:
         view = importer.builder.elementwise(node, node.input(0))
-        _append(node, importer, view, make(node))
+        _append(node, importer, view, make if isinstance(make, Function) else make(node))
 
     return handle
 
@@ -85,23 +85,21 @@ def _selu(node: OnnxNode) -> Function:
     return function("selu", alpha, gamma)
 
 
-UNARY: dict[str, Handler] = {
-    op: _handler(make)
-    for op, make in {
-        "Abs": lambda node: function("abs"),
-        "Celu": _celu,
-        "Elu": lambda node: function("elu", _number(node, "alpha", 1.0)),
-        "Erf": lambda node: function("erf"),
-        "Exp": lambda node: function("exp"),
-        "Gelu": _gelu,
-        "HardSigmoid": _hard_sigmoid,
-        "HardSwish": lambda node: HARD_SWISH,
-        "LeakyRelu": lambda node: function("leaky_relu", _number(node, "alpha", 0.01)),
-        "Mish": lambda node: MISH,
-        "Selu": _selu,
-        "Sigmoid": lambda node: function("sigmoid"),
-        "Softplus": lambda node: function("softplus"),
-        "Softsign": lambda node: function("softsign"),
-        "Tanh": lambda node: function("tanh"),
-    }.items()
+FUNCTIONS: dict[str, Maker] = {
+    "Abs": function("abs"),
+    "Celu": _celu,
+    "Elu": lambda node: function("elu", _number(node, "alpha", 1.0)),
+    "Erf": function("erf"),
+    "Exp": function("exp"),
+    "Gelu": _gelu,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": HARD_SWISH,
+    "LeakyRelu": lambda node: function("leaky_relu", _number(node, "alpha", 0.01)),
+    "Mish": MISH,
+    "Selu": _selu,
+    "Sigmoid": function("sigmoid"),
+    "Softplus": function("softplus"),
+    "Softsign": function("softsign"),
+    "Tanh": function("tanh"),
 }
+UNARY: dict[str, Handler] = {op: _handler(make) for op, make in FUNCTIONS.items()}

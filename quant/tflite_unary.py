@@ -11,7 +11,7 @@ from shiftwork.quant.tflite_file import TfliteNode
 from shiftwork.quant.unary_expressions import common_product
 from shiftwork.quant.unary_functions import HARD_SWISH, Function, function
 
-Maker = Callable[[TfliteNode], Function]
+Maker = Callable[[TfliteNode], Function] | Function
 
 
 def multiply_computed(node: TfliteNode, importer: Importer, activation: int) -> bool:
@@ -47,7 +47,12 @@ def _append(
 def _handler(make: Maker) -> Handler:
     def handle(node: TfliteNode, importer: Importer) -> None:
         view = importer.view(node)
-        _append(node, importer, View(importer.as_it_is(view), view.shape), make(node))
+        _append(
+            node,
+            importer,
+            View(importer.as_it_is(view), view.shape),
+            make if isinstance(make, Function) else make(node),
+        )
 
     return handle
 
@@ -64,16 +69,14 @@ def _gelu(node: TfliteNode) -> Function:
     return function("gelu_tanh" if approximate else "gelu")
 
 
-UNARY: dict[str, Handler] = {
-    op: _handler(make)
-    for op, make in {
-        "ABS": lambda node: function("abs"),
-        "ELU": lambda node: function("elu", 1.0),
-        "EXP": lambda node: function("exp"),
-        "GELU": _gelu,
-        "HARD_SWISH": lambda node: HARD_SWISH,
-        "LEAKY_RELU": _leaky_relu,
-        "LOGISTIC": lambda node: function("sigmoid"),
-        "TANH": lambda node: function("tanh"),
-    }.items()
+FUNCTIONS: dict[str, Maker] = {
+    "ABS": function("abs"),
+    "ELU": function("elu", 1.0),
+    "EXP": function("exp"),
+    "GELU": _gelu,
+    "HARD_SWISH": HARD_SWISH,
+    "LEAKY_RELU": _leaky_relu,
+    "LOGISTIC": function("sigmoid"),
+    "TANH": function("tanh"),
 }
+UNARY: dict[str, Handler] = {op: _handler(make) for op, make in FUNCTIONS.items()}

@@ -56,8 +56,10 @@ class Function:
         """Whether it is known to be nowhere falling."""
         if self.name == "x":
             return True
-        own = ENTRIES[self.name].monotone(self.parameters)
-        return own and all(argument.monotone for argument in self.arguments)
+        signs = ENTRIES[self.name].signs
+        if signs is None or any(self.parameters[place] < 0.0 for place in signs):
+            return False
+        return all(argument.monotone for argument in self.arguments)
 
     def of(self, inner: "Function") -> "Function":
         """The composition: this one with ``inner`` in the place of the variable."""
@@ -79,7 +81,7 @@ class Function:
     def exact(self, x: Decimal) -> Decimal:
         """The value at ``x``, with about 50 digits."""
         with localcontext(Context(prec=DIGITS)):
-            return self._evaluate(x, _Decimals())  # type: ignore[no-any-return]
+            return Decimal(self._evaluate(x, _Decimals()))
 
     def _evaluate(self, x: Any, arithmetic: Any) -> Any:
         if self.name == "x":
@@ -168,18 +170,6 @@ def _gelu_tanh(a: Any, x: Any) -> Any:
     return x * (1 + a.tanh(inner)) * a.number(0.5)
 
 
-def _always(parameters: tuple[float, ...]) -> bool:
-    return True
-
-
-def _never(parameters: tuple[float, ...]) -> bool:
-    return False
-
-
-def _not_negative(parameters: tuple[float, ...]) -> bool:
-    return parameters[0] >= 0.0
-
-
 @dataclass(frozen=True)
 class Entry:
     """A function of the registry.
@@ -187,36 +177,33 @@ class Entry:
     Attributes:
         compute: takes the arithmetic, the arguments and the parameters.
         text: with places for the arguments and the parameters.
-        monotone: whether it is nowhere falling in any argument, for its parameters.
+        signs: the parameters that must not be negative for it to be nowhere falling; None if it
+            falls in any case.
     """
 
     compute: Callable[..., Any]
     text: str
-    monotone: Callable[[tuple[float, ...]], bool] = _always
+    signs: tuple[int, ...] | None = ()
 
 
 ENTRIES: dict[str, Entry] = {
-    "abs": Entry(lambda a, x: abs(x), "abs({})", _never),
-    "affine": Entry(
-        lambda a, x, scale, offset: x * scale + offset, "({}*{:g}{:+g})", _not_negative
-    ),
+    "abs": Entry(lambda _, x: abs(x), "abs({})", None),
+    "affine": Entry(lambda _, x, scale, offset: x * scale + offset, "({}*{:g}{:+g})", (0,)),
     "celu": Entry(lambda a, x, alpha: _elu(a, x / alpha, a.number(1)) * alpha, "celu({}, {:g})"),
     "clip": Entry(lambda a, x, lo, hi: a.minimum(a.maximum(x, lo), hi), "clip({}, {:g}, {:g})"),
-    "elu": Entry(_elu, "elu({}, {:g})", _not_negative),
+    "elu": Entry(_elu, "elu({}, {:g})", (0,)),
     "erf": Entry(lambda a, x: a.erf(x), "erf({})"),
     "exp": Entry(lambda a, x: a.exp(x), "exp({})"),
-    "gelu": Entry(_gelu, "gelu({})", _never),
-    "gelu_tanh": Entry(_gelu_tanh, "gelu_tanh({})", _never),
-    "leaky_relu": Entry(_leaky_relu, "leaky_relu({}, {:g})", _not_negative),
-    "multiply": Entry(lambda a, x, y: x * y, "{}*{}", _never),
+    "gelu": Entry(_gelu, "gelu({})", None),
+    "gelu_tanh": Entry(_gelu_tanh, "gelu_tanh({})", None),
+    "leaky_relu": Entry(_leaky_relu, "leaky_relu({}, {:g})", (0,)),
+    "multiply": Entry(lambda _, x, y: x * y, "{}*{}", None),
     "selu": Entry(
-        lambda a, x, alpha, gamma: _elu(a, x, alpha) * gamma,
-        "selu({}, {:g}, {:g})",
-        lambda parameters: min(parameters) >= 0.0,
+        lambda a, x, alpha, gamma: _elu(a, x, alpha) * gamma, "selu({}, {:g}, {:g})", (0, 1)
     ),
     "sigmoid": Entry(_sigmoid, "sigmoid({})"),
     "softplus": Entry(lambda a, x: a.softplus(x), "softplus({})"),
-    "softsign": Entry(lambda a, x: x / (1 + abs(x)), "softsign({})"),
+    "softsign": Entry(lambda _, x: x / (1 + abs(x)), "softsign({})"),
     "tanh": Entry(lambda a, x: a.tanh(x), "tanh({})"),
 }
 

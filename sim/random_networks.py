@@ -471,7 +471,7 @@ class _Step:
             # Signed indices: the negative ones stand at the end.
             values = np.roll(np.sort(values), ENTRIES // 2)
         elif kind == "again" and earlier and (op := earlier[0]).table is not None:
-            values = op.table.outputs
+            values = op.table.outputs.astype(np.int64)
             unsigned = not self.builder.tensor(op.output).signed
         self.builder.table(values, unsigned=unsigned)
 
