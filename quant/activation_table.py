@@ -90,4 +90,8 @@ def verify_table(name: str, table: Table, lo: int, hi: int, least: int, greatest
 
 def distinct_tables(tables: Iterable[Table | None]) -> tuple[Table, ...]:
     """The tables without repetitions, in the order of their first use."""
-    return tuple({table.key: table for table in tables if table is not None}.values())
+    found = dict[tuple[bytes, str, float], Table]()
+    for table in tables:
+        if table is not None:
+            found.setdefault(table.key, table)
+    return tuple(found.values())

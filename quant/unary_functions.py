@@ -109,7 +109,7 @@ class _Floats:
 
     @staticmethod
     def erf(x: Any) -> Any:
-        return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float64)
+        return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
 
 
 class _Decimals:

@@ -25,7 +25,9 @@ from shiftwork.quant.graph import (
     Pair,
     Reshape,
     Shape,
+    Unary,
 )
+from shiftwork.quant.unary_functions import Function
 
 
 class FloatNetwork:
@@ -54,6 +56,10 @@ class FloatNetwork:
     def relu(self, source: str, hi: float = np.inf) -> str:
         """A Clip from 0."""
         return self._append(Clip, source, lo=0.0, hi=hi)
+
+    def unary(self, source: str, function: Function) -> str:
+        """A function of one variable."""
+        return self._append(Unary, source, function=function)
 
     def add(self, source: str, other: str) -> str:
         """The sum of two values."""

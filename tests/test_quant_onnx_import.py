@@ -213,10 +213,10 @@ def pool(kind: str = "MaxPool", **attributes: Any) -> list[onnx.NodeProto]:
 
 UNSUPPORTED: dict[str, tuple[Sequence[onnx.NodeProto], Sequence[Any], dict[str, Any], str]] = {
     "unknown_op": (
-        [op("Relu", ["x"], ["r"]), op("Sigmoid", ["r"], ["y"], name="squash")],
+        [op("Relu", ["x"], ["r"]), op("Floor", ["r"], ["y"], name="squash")],
         IMAGE,
         {},
-        r"node 'squash' \(Sigmoid\) is not supported; supported ops are Add, ArgMax, AveragePool",
+        r"node 'squash' \(Floor\) is not supported; supported ops are Add, ArgMax, AveragePool",
     ),
     "softmax_inside": (
         [op("Softmax", ["x"], ["s"], name="s"), op("Relu", ["s"], ["y"])],

@@ -779,8 +779,8 @@ PAD = Op("PAD", ["x", "p"], ["a"], "PadOptions")
 UNSUPPORTED: dict[str, tuple[dict[str, Tensor], list[Op], str]] = {
     "unknown_op": (
         X,
-        [Op("HARD_SWISH", ["x"], ["y"], "HardSwishOptions")],
-        r"node 'y' \(HARD_SWISH\) is not supported; supported ops are ADD, ARG_MAX, AVERAGE_POOL",
+        [Op("FLOOR", ["x"], ["y"])],
+        r"node 'y' \(FLOOR\) is not supported; supported ops are ADD, ARG_MAX, AVERAGE_POOL",
     ),
     "custom_op": (X, [Op("Magic", ["x"], ["y"])], r"node 'y' \(custom op Magic\) is not supported"),
     "softmax_inside": (
@@ -856,7 +856,10 @@ UNSUPPORTED: dict[str, tuple[dict[str, Tensor], list[Op], str]] = {
     ),
     "multiplied_maps": (
         X,
-        [Op("RELU", ["x"], ["r"]), binary("MUL", "r", "x")],
+        [
+            pool("MAX_POOL_2D", "x", "m", Padding=SAME, StrideH=1, StrideW=1),
+            binary("MUL", "m", "x"),
+        ],
         r"node 'y' \(MUL\) multiplies two feature maps; one of them must be a constant",
     ),
     "constant_does_not_fit": (

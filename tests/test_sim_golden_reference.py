@@ -131,6 +131,14 @@ def shifted(acc: NDArray[Any], shift: Sequence[int], lo: int, hi: int) -> NDArra
     return result
 
 
+def looked_up(op: Conv | AveragePool, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gather, to which negative indices count from the end."""
+    if op.table is None:
+        return index
+    values = {"table": op.table.outputs.astype(np.int32), "index": index}
+    return onnx_run("Gather", values, np.int32).astype(np.int64)
+
+
 def residual(term: Residual, x: NDArray[np.int32]) -> NDArray[np.int64]:
     factors = [2 ** int(s) for s in term.shift]
     return np.array(
@@ -149,7 +157,7 @@ def convolution(program: Program, op: Conv, values: Values) -> NDArray[np.int64]
             acc = acc + residual(term, x)
     if op.accumulators:
         return acc
-    return shifted(acc, op.shift.tolist(), op.lo, op.hi)
+    return looked_up(op, shifted(acc, op.shift.tolist(), op.lo, op.hi))
 
 
 def maximum(op: MaxPool, x: NDArray[np.int32], tensor: Tensor) -> NDArray[np.int64]:
@@ -168,7 +176,7 @@ def maximum(op: MaxPool, x: NDArray[np.int32], tensor: Tensor) -> NDArray[np.int
 
 def average(op: AveragePool, x: NDArray[np.int32], tensor: Tensor) -> NDArray[np.int64]:
     ones = np.ones((tensor.shape[2], *op.kernel, 1), np.int8)
-    return shifted(window_sum(op, ones, x, tensor), [op.shift], op.lo, op.hi)
+    return looked_up(op, shifted(window_sum(op, ones, x, tensor), [op.shift], op.lo, op.hi))
 
 
 def reshaped(target: Tensor, x: NDArray[np.int32]) -> NDArray[np.int64]:
