@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
+from shiftwork.hw.activation_table import table_bytes
 from shiftwork.hw.coded_rom import CODE_BITS, decoded_bits
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_words
@@ -21,6 +22,7 @@ REGISTERS = frozenset({"operands that move", "tokens"})
 """Terms that are registers with no logic before them."""
 SOFT_PRODUCTS = "products of lookup tables"
 """The array's term for multipliers that are no multiplier blocks."""
+LANES_WITH_TABLES = "lanes with tables"
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -43,6 +45,13 @@ def area_terms(config: ArrayConfig, board: Board) -> dict[str, Terms]:
         blocks["flash"] = {"unit": 1, "address": config.address_bits}
     if config.pooling:
         blocks["pooling"] = {"lanes' bits": 8 * config.shape.word_bytes}
+    if config.tables:
+        blocks["tables"] = {
+            LANES_WITH_TABLES: config.shape.lanes,
+            "parts of tables": 8
+            * config.shape.lanes
+            * (resources.parts(table_bytes(config.tables), board) - 1),
+        }
     return blocks
 
 

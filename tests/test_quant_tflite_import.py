@@ -493,6 +493,15 @@ CASES: dict[str, tuple[dict[str, Tensor], list[Op]]] = {
     "max_pool_same": (X, [pool("MAX_POOL_2D", Padding=SAME, FusedActivationFunction=RELU)]),
     "average_pool": (X, [pool("AVERAGE_POOL_2D")]),
     "average_pool_same": (X, [pool("AVERAGE_POOL_2D", Padding=SAME)]),
+    "logistic_inside": ({**X, **WB}, [Op("LOGISTIC", ["x"], ["s"]), conv("s")]),
+    "swish": ({**X, **WB}, [Op("LOGISTIC", ["x"], ["s"]), binary("MUL", "s", "x", "m"), conv("m")]),
+    "tanh": (X, [Op("TANH", ["x"], ["y"])]),
+    "exp": (X, [Op("EXP", ["x"], ["y"], "ExpOptions")]),
+    "abs": (X, [Op("ABS", ["x"], ["y"], "AbsOptions")]),
+    "hard_swish": (X, [Op("HARD_SWISH", ["x"], ["y"], "HardSwishOptions")]),
+    "leaky_relu": (X, [Op("LEAKY_RELU", ["x"], ["y"], "LeakyReluOptions", {"Alpha": 0.125})]),
+    "gelu": (X, [Op("GELU", ["x"], ["y"], "GeluOptions", {"Approximate": False})]),
+    "gelu_tanh": (X, [Op("GELU", ["x"], ["y"], "GeluOptions", {"Approximate": True})]),
     "mean": ({**X, "a": ints(1, 2)}, [mean()]),
     "mean_keeps_dims": ({**X, "a": ints(-2, -3)}, [mean(keep=True)]),
     "mean_of_rows": ({**X, "a": ints(1)}, [mean()]),
@@ -655,6 +664,13 @@ def test_every_op_agrees_with_litert(name: str, write_tflite: TfliteWriter) -> N
     assert_close(outputs(simplify(graph), x), expected, 1e-5)
 
 
+def test_elu(write_tflite: TfliteWriter) -> None:
+    """LiteRT's package has no kernel for it."""
+    graph = load(write_tflite(X, [Op("ELU", ["x"], ["y"])]))
+    x = np.random.default_rng(2).normal(size=(3, 6, 5, 4)).astype(np.float32)
+    assert_close(outputs(graph, x), np.where(x > 0, x, np.expm1(x)), 1e-6)
+
+
 def test_grouped_convolution(write_tflite: TfliteWriter) -> None:
     layer = load(write_tflite({**X, "w": random(6, 3, 3, 2), "b": random(6)}, [conv()])).nodes[0]
     assert isinstance(layer, Conv)
@@ -780,7 +796,7 @@ UNSUPPORTED: dict[str, tuple[dict[str, Tensor], list[Op], str]] = {
     "unknown_op": (
         X,
         [Op("FLOOR", ["x"], ["y"])],
-        r"node 'y' \(FLOOR\) is not supported; supported ops are ADD, ARG_MAX, AVERAGE_POOL",
+        r"node 'y' \(FLOOR\) is not supported; supported ops are ABS, ADD, ARG_MAX, AVERAGE_POOL",
     ),
     "custom_op": (X, [Op("Magic", ["x"], ["y"])], r"node 'y' \(custom op Magic\) is not supported"),
     "softmax_inside": (

@@ -601,8 +601,8 @@ DRAIN_TIMING = _of(
     (
         "last write off by one",
         "the formula of the cycles ends a cycle early",
-        "start + work.steps - 1 + WRITE_LATENCY",
-        "start + work.steps - 2 + WRITE_LATENCY",
+        "start + work.steps - 1 + len(pipeline) - 1",
+        "start + work.steps - 1 + len(pipeline) - 2",
     ),
     (
         "port that is never taken",
@@ -1296,8 +1296,8 @@ SCHEDULE = (
         (
             "signed results flipped",
             "signed results are stored as unsigned ones",
-            "int(not copies and not raw and not target.signed)",
-            "int(not copies and not raw)",
+            "int(not (copies or raw or target.signed or tabled))",
+            "int(not (copies or raw or tabled))",
         ),
         (
             "second segment's address",
@@ -1523,11 +1523,68 @@ ENGINE = _of(
     ),
 )
 
+ACTIVATION_TABLE = _of(
+    "hw/activation_table.py",
+    (
+        "table without its number",
+        "every layer looks up in the first table",
+        "Cat(self.index, self.number)",
+        "self.index",
+    ),
+    (
+        "table for all layers",
+        "layers without a table look up in one too",
+        "Mux(self.used, self._rom.data, passing)",
+        "self._rom.data",
+    ),
+    (
+        "no table for any layer",
+        "the index is stored in place of the function's value",
+        "Mux(self.used, self._rom.data, passing)",
+        "passing",
+    ),
+    (
+        "passing bytes go on",
+        "bytes without a table go on while the drain waits",
+        "            with m.If(self.enable):\n                m.d.sync += late.eq(passing)",
+        "            m.d.sync += late.eq(passing)",
+    ),
+    (
+        "table goes on",
+        "the ROM reads on while the drain waits",
+        "self._rom.enable.eq(self.enable)",
+        "self._rom.enable.eq(1)",
+    ),
+    (
+        "tables by their values alone",
+        "unsigned values are stored with their top bit as it is",
+        "table.stored(program.tensor(op.output).stored_offset)",
+        "table.stored(0)",
+    ),
+    (
+        "a passing byte too early",
+        "bytes without a table come a cycle before their place in memory",
+        "for cycle in range(LATENCY)",
+        "for cycle in range(LATENCY - 1)",
+    ),
+    tests="tests/test_hw_activation_table.py",
+) + _of(
+    "hw/drain.py",
+    (
+        "tags do not wait for tables",
+        "bytes are written to where the ones two steps later belong",
+        "depth = write_latency(self.config) - 1",
+        "depth = WRITE_LATENCY - 1",
+    ),
+    tests="tests/test_hw_activation_table.py",
+)
+
 MUTANTS = (
     *MULTIPLIER,
     *PE,
     *ARRAY,
     *REQUANTIZER,
+    *ACTIVATION_TABLE,
     *POOLING,
     *ROM,
     *CODED_ROM,
