@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
-from shiftwork.boards.estimate_terms import SOFT_PRODUCTS, Terms, area_terms, clock_terms
+from shiftwork.boards.estimate_terms import (
+    LANES_WITH_TABLES,
+    SOFT_PRODUCTS,
+    Terms,
+    area_terms,
+    clock_terms,
+)
 from shiftwork.hw.config import ArrayConfig, Family
 
 NS_PER_US = 1000.0
@@ -43,6 +49,12 @@ LIKENESSES: dict[Family, Likeness] = {
 SOFT_PRODUCT_LUT = 190.0
 """Of a product of lookup tables with its registers, on iCE40. From single synthesized designs: none
 of those that the coefficients are fitted to has such products."""
+
+
+TABLE_LUT: dict[Family, float] = {"ice40up": 40.0, "ecp5": 4.0}
+TABLE_FF = 30.0
+"""Of the tables behind a lane's requantizer; on iCE40 most of the registers fill logic cells of
+their own. From single synthesized designs, as above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +119,14 @@ def estimate(
     blocks = {name: _sum(part, chosen.lut.get(name, {})) for name, part in terms.items()}
     if not chosen.lut.get("array", {}).get(SOFT_PRODUCTS):
         blocks["array"] += SOFT_PRODUCT_LUT * terms["array"][SOFT_PRODUCTS]
+    lanes_with_tables = terms.get("tables", {}).get(LANES_WITH_TABLES, 0.0)
+    if lanes_with_tables:
+        blocks["tables"] = TABLE_LUT[family] * lanes_with_tables
     if like:
         blocks = {name: value * like.lut for name, value in blocks.items()}
     lut = sum(blocks.values())
     ff = sum(_sum(part, chosen.ff.get(name, {})) for name, part in terms.items())
+    ff += TABLE_FF * lanes_with_tables
     period_ns = _sum(clock_terms(config, board, lut=lut), chosen.period_ns)
     return Estimate(
         lut=round(lut),

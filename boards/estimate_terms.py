@@ -11,7 +11,6 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
-from shiftwork.hw.activation_table import table_bytes
 from shiftwork.hw.coded_rom import CODE_BITS, decoded_bits
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS, descriptor_words
@@ -23,6 +22,7 @@ REGISTERS = frozenset({"operands that move", "tokens"})
 SOFT_PRODUCTS = "products of lookup tables"
 """The array's term for multipliers that are no multiplier blocks."""
 LANES_WITH_TABLES = "lanes with tables"
+"""The tables' only term."""
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -46,12 +46,7 @@ def area_terms(config: ArrayConfig, board: Board) -> dict[str, Terms]:
     if config.pooling:
         blocks["pooling"] = {"lanes' bits": 8 * config.shape.word_bytes}
     if config.tables:
-        blocks["tables"] = {
-            LANES_WITH_TABLES: config.shape.lanes,
-            "parts of tables": 8
-            * config.shape.lanes
-            * (resources.parts(table_bytes(config.tables), board) - 1),
-        }
+        blocks["tables"] = {LANES_WITH_TABLES: config.shape.lanes}
     return blocks
 
 

@@ -11,7 +11,7 @@ from shiftwork.hw import rom
 from shiftwork.hw.config import Family
 from shiftwork.hw.rom import Rom
 from shiftwork.quant.activation_table import ENTRIES
-from shiftwork.quant.program import AveragePool, Conv, Op, Program
+from shiftwork.quant.program import Op, Program, table_of
 
 LATENCY = rom.LATENCY
 """Enabled cycles from ``index`` to ``byte``."""
@@ -105,7 +105,7 @@ def table_bytes(tables: int) -> int:
 
 def table_image(program: Program, op: Op) -> bytes | None:
     """The table of an op as memory holds it; None without one."""
-    table = op.table if isinstance(op, Conv | AveragePool) else None
+    table = table_of(op)
     return None if table is None else table.stored(program.tensor(op.output).stored_offset)
 
 

@@ -13,7 +13,7 @@ from amaranth.utils import ceil_log2, exact_log2
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.layouts import descriptor_words
-from shiftwork.quant.program import AveragePool, Conv, Program
+from shiftwork.quant.program import Program, table_of
 
 Fields = tuple[tuple[str, int, bool], ...]
 
@@ -108,7 +108,7 @@ def check_tables(program: Program) -> None:
         CapacityError: naming the network, an op with a table, and the way out.
     """
     for op in program.ops:
-        if isinstance(op, Conv | AveragePool) and op.table is not None:
+        if table_of(op) is not None:
             raise CapacityError(
                 f"'{program.name}' looks up the outputs of '{op.name}' in a table, and an engine "
                 "for several networks has no tables; make a bitstream of its own ('shiftwork "

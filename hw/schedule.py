@@ -42,7 +42,6 @@ from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
 from shiftwork.quant.program import (
-    AveragePool,
     Conv,
     MaxPool,
     Op,
@@ -50,6 +49,7 @@ from shiftwork.quant.program import (
     Reshape,
     TopScore,
     signed_bits,
+    table_of,
 )
 
 MAX_LAYERS = 256
@@ -624,7 +624,7 @@ def _drain_fields(
     channels = target.shape[2]
     raw = isinstance(op, Conv) and op.accumulators
     copies = isinstance(op, MaxPool)
-    tabled = isinstance(op, Conv | AveragePool) and op.table is not None
+    tabled = table_of(op) is not None
     lo, hi = (-128, 127) if copies or raw else (op.lo, op.hi)  # type: ignore[attr-defined]
     return {
         "writes_output": int(memory.base[op.output] == memory.base[program.output]),

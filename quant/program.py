@@ -305,6 +305,11 @@ OPS: dict[str, type[Op]] = {
 TERMS: dict[str, type[Product] | type[Residual]] = {"Product": Product, "Residual": Residual}
 
 
+def table_of(op: Op) -> Table | None:
+    """The table behind an op's requantizer, if it has one."""
+    return op.table if isinstance(op, Conv | AveragePool) else None
+
+
 def class_bytes(classes: int) -> int:
     """Bytes of a class index: 1 or 2, so that all ones are left for no class."""
     return 1 if classes < 256 else 2
@@ -412,7 +417,7 @@ class Program:
         rest = np.array(self.raw_input.offset) + np.array(self.raw_input.scale) * source.zero_point
         found = {self.input: rest}
         for op in self.ops:
-            if op.input in found and not isinstance(op, Conv | TopScore):
+            if op.input in found and not (isinstance(op, Conv | TopScore) or table_of(op)):
                 rest = found[op.input]
                 if isinstance(op, Reshape) and rest.size > 1:
                     rest = np.broadcast_to(rest, self.tensor(op.input).shape)
@@ -464,7 +469,7 @@ class Program:
     @cached_property
     def tables(self) -> tuple[Table, ...]:
         """The tables behind the requantizer, without repetitions, in the order of their use."""
-        return distinct_tables(op.table for op in self.ops if isinstance(op, Conv | AveragePool))
+        return distinct_tables(map(table_of, self.ops))
 
     def accumulator_bits(self, op: Conv) -> int:
         """Width that ``op``'s biased accumulator needs in the worst case of its actual weights."""
@@ -929,7 +934,7 @@ def _version(program: Program) -> int:
 
 def _encode_table(op: Op, tables: Sequence[Table]) -> dict[str, Any]:
     """An op's table: the number of its array, and what it means; nothing without one."""
-    table = op.table if isinstance(op, Conv | AveragePool) else None
+    table = table_of(op)
     if table is None:
         return {}
     number = [other.key for other in tables].index(table.key)

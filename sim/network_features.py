@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant.activation_table import Table
 from shiftwork.quant.program import (
     AveragePool,
     Conv,
@@ -18,6 +17,7 @@ from shiftwork.quant.program import (
     Tensor,
     TopScore,
     signed_bits,
+    table_of,
 )
 from shiftwork.sim import golden
 from shiftwork.sim.network_case import Case
@@ -283,8 +283,8 @@ def _numbers(case: Case, op: Op, trace: Mapping[str, NDArray[np.int32]]) -> Iter
 
 def _tables(program: Program, op: Op) -> Iterator[str]:
     """Of the tables behind the requantizer: the op's own, and those of the others."""
-    own = _table_of(op)
-    users = [other for other in program.ops if own is not None and _table_of(other) is not None]
+    own = table_of(op)
+    users = [other for other in program.ops if own is not None and table_of(other) is not None]
     checks = {
         "table": own is not None,
         "several tables": len(program.tables) > 1,
@@ -300,10 +300,6 @@ def _tables(program: Program, op: Op) -> Iterator[str]:
             "unsigned values": not target.signed,
         }
     yield from (name for name, true in checks.items() if true)
-
-
-def _table_of(op: Op) -> Table | None:
-    return op.table if isinstance(op, Conv | AveragePool) else None
 
 
 def _accumulators(case: Case, op: Conv, trace: Mapping[str, NDArray[np.int32]]) -> Iterator[str]:

@@ -21,12 +21,12 @@ from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.activation_table import ENTRIES
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import (
-    AveragePool,
     Conv,
     Program,
     Tensor,
     output_aliases,
     signed_bits,
+    table_of,
 )
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.program_builder import ProgramBuilder, byte_range
@@ -462,17 +462,15 @@ class _Step:
         lo, hi = byte_range(signed=not unsigned)
         rng = np.random.default_rng(self.draw(st.integers(0, 999)))
         values = rng.integers(lo, hi + 1, ENTRIES)
-        earlier = [
-            op for op in self.builder.ops[:-1] if isinstance(op, Conv | AveragePool) and op.table
-        ]
+        earlier = [op for op in self.builder.ops[:-1] if table_of(op) is not None]
         if kind == "constant":
             values = np.full(ENTRIES, values[0])
         elif kind == "monotone":
             # Signed indices: the negative ones stand at the end.
             values = np.roll(np.sort(values), ENTRIES // 2)
-        elif kind == "again" and earlier and (op := earlier[0]).table is not None:
-            values = op.table.outputs.astype(np.int64)
-            unsigned = not self.builder.tensor(op.output).signed
+        elif kind == "again" and earlier and (table := table_of(earlier[0])) is not None:
+            values = table.outputs.astype(np.int64)
+            unsigned = not self.builder.tensor(earlier[0].output).signed
         self.builder.table(values, unsigned=unsigned)
 
     def _varied(self, channels: int, least: int, most: int) -> NDArray[np.int64]:

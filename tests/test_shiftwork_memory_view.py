@@ -37,3 +37,13 @@ def test_every_region_is_drawn_at_its_address():
     assert spans[schedule.ops[0].output] == f"{layers[0]} to {layers[1]}"
     for words in ("weights that are copied", "loaded from flash", "a column holds 512 bytes"):
         assert words in text
+
+
+def test_tables_are_mentioned_where_there_are_any():
+    places = {"activations": "RAM", "weights": "RAM", "reason": "they fit"}
+    texts = [
+        memory_section([], [], size=1, places=given, command="shiftwork generate net.npz")
+        for given in (places, places | {"tables": "block RAM, a ROM"})
+    ]
+    assert "ables of activation functions lie in block RAM, a ROM." in texts[1]
+    assert "activation functions" not in texts[0]

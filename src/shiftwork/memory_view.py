@@ -41,7 +41,8 @@ def memory_section(
             f"<p>Feature maps lie in activation memory ({html.escape(places['activations'])}), "
             f"{size:,} bytes of it. A feature map takes its bytes from the layer that writes it to "
             "the last one that reads it; then others may lie there. Weights lie in "
-            f"{html.escape(places['weights'])}: {html.escape(places['reason'])}.</p>",
+            f"{html.escape(places['weights'])}: {html.escape(places['reason'])}."
+            f"{_tables(places)}</p>",
             strips(
                 "Addresses in use, layer after layer",
                 [_line(regions, index, name) for index, name in enumerate(layers)],
@@ -56,6 +57,12 @@ def memory_section(
             reproduce(command),
         ]
     )
+
+
+def _tables(places: dict[str, str]) -> str:
+    if "tables" not in places:
+        return ""
+    return f" Tables of activation functions lie in {html.escape(places['tables'])}."
 
 
 def _line(regions: Sequence[Region], index: int, name: str) -> Strip:
