@@ -26,6 +26,7 @@ from shiftwork.sim.link_simulator import SimulatedBoard
 
 PYTHON = {
     "README.md": "below",
+    "docs/activations.md": "test_docs_activations.py",
     "docs/adding_a_board.md": "test_docs_adding_a_board.py",
     "docs/adding_an_op.md": "test_docs_adding_an_op.py",
     "docs/embedding.md": "test_docs_embedding.py",
