@@ -8,6 +8,7 @@ from shiftwork.boards import resources
 from shiftwork.boards.binding import further_bindings, shapes_for, split_bindings
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate import estimate, least_lut
+from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.schedule import Outline, Schedule
@@ -50,7 +51,14 @@ class _Candidate:
     """
 
     def __init__(
-        self, program: Program, board: Board | None, rows: int, columns: int, *, beside: int = 0
+        self,
+        program: Program,
+        board: Board | None,
+        rows: int,
+        columns: int,
+        *,
+        beside: int = 0,
+        products: ProductChoice = "auto",
     ) -> None:
         self.board = board
         self.beside = beside
@@ -58,7 +66,7 @@ class _Candidate:
         self.outlines: list[Outline] = []
         self.misfits: list[Problem] = []
         self._refusals: list[CapacityError] = []
-        for shape in shapes_for(board, program, rows=rows, columns=columns):
+        for shape in shapes_for(board, program, rows=rows, columns=columns, products=products):
             outline = self._add(program, shape)
             if outline is not None:
                 self._add_further(outline)
@@ -133,6 +141,7 @@ def choose(
     elements: int | None = None,
     latency_us: float | None = None,
     beside: int = 0,
+    products: ProductChoice = "auto",
 ) -> Schedule:
     """The fastest array of at most ``elements`` processing elements; the smaller of near equals.
 
@@ -145,15 +154,16 @@ def choose(
         latency_us: latency target: the smallest array that meets it at the board's clock.
         beside: lookup tables of what stands beside the accelerator, such as ``LINK_LUT``; the array
             leaves them room, and the placer some more.
+        products: whether elements multiply or shift.
 
     Raises:
         CapacityError: if a target makes no sense, if no array fits, saying why the one that comes
             closest does not, or if none that fits is fast enough.
     """
-    limit = elements if elements is not None else board.max_elements if board else DEFAULT_ELEMENTS
+    limit = elements if elements is not None else _default_elements(program, board, products)
     _check_targets(limit, latency_us, board)
     candidates = [
-        _Candidate(program, board, rows, columns, beside=beside)
+        _Candidate(program, board, rows, columns, beside=beside, products=products)
         for rows, columns in _shapes(program, limit, smaller=latency_us is not None)
     ]
     found = None
@@ -171,6 +181,16 @@ def choose(
             f"{board.target_mhz:g} MHz; allow more --elements, more time, or use a larger board"
         )
     return fastest
+
+
+def _default_elements(program: Program, board: Board | None, products: ProductChoice) -> int:
+    """Of an array for which no number is asked for."""
+    if board is None:
+        return DEFAULT_ELEMENTS
+    most = board.shift_elements
+    if most and products_of(products, board.family, program, elements=most) != "multiply":
+        return most
+    return board.max_elements
 
 
 def _check_targets(elements: int, latency_us: float | None, board: Board | None) -> None:
@@ -242,14 +262,21 @@ def _refusal(candidates: list[_Candidate]) -> CapacityError:
     return refusals[0]
 
 
-def bind(program: Program, board: Board | None, *, rows: int, columns: int) -> Schedule:
+def bind(
+    program: Program,
+    board: Board | None,
+    *,
+    rows: int,
+    columns: int,
+    products: ProductChoice = "auto",
+) -> Schedule:
     """The schedule on ``rows`` x ``columns``, bound to the first memories that fit the board.
 
     Raises:
         CapacityError: if an array of these rows and columns does not fit, with the memory that is
             too small, or cannot run the network at all.
     """
-    candidate = _Candidate(program, board, rows, columns)
+    candidate = _Candidate(program, board, rows, columns, products=products)
     schedule = candidate.schedule()
     if schedule is None:
         raise _refusal([candidate])

@@ -40,6 +40,7 @@ from shiftwork.hw.images import (
 from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
+from shiftwork.hw.shift_product import exponents_of
 from shiftwork.quant.program import Conv, MaxPool, Op, Program, Reshape, TopScore, signed_bits
 
 MAX_LAYERS = 256
@@ -926,6 +927,7 @@ def _config(
         codebook=() if shape.column_bytes or engine is not None else program.codebook or (),
         class_bytes=answer[0],
         score_bytes=answer[1],
+        exponents=exponents_of(program.codebook, products=shape.products, name=program.name),
     )
 
 

@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw.array import OPERAND_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import Token
+from shiftwork.hw.shift_product import multiplied
 
 FACTOR_BITS = 16
 FACTOR_TAPS = (15, 14, 12, 3)
@@ -135,6 +136,7 @@ def factors() -> Iterator[int]:
 def signature(weights: Sequence[bytes], *, config: ArrayConfig) -> int:
     """What the check should come to."""
     bits, lanes = config.accumulator_bits, config.shape.lanes
+    shifts = not multiplied(config.shape.products, config.shape.elements)
     mask, span = (1 << bits) - 1, len(weights) // lanes
 
     def rotated(word: int, amount: int) -> int:
@@ -143,7 +145,8 @@ def signature(weights: Sequence[bytes], *, config: ArrayConfig) -> int:
 
     def column_sum(column: bytes) -> int:
         values = (byte - 256 if byte > 127 else byte for byte in column)
-        return sum(w * factor for w, factor in zip(values, factors(), strict=False)) & mask
+        products = (w * f - (shifts and w < 0) for w, f in zip(values, factors(), strict=False))
+        return sum(products) & mask
 
     sums = [column_sum(column) for column in weights]
     folded = 0
