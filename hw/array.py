@@ -219,7 +219,7 @@ class SystolicArray(wiring.Component):
                 if r * shape.columns + c >= self._multiplied:
                     here = Signal(layout, name=f"code_{r}_{c}", reset_less=True)
                     if isinstance(above, Signal):
-                        above = encoded(m, above, layout, name=f"encoded_{c}")
+                        above = encoded(m, above, self.config.exponents, name=f"encoded_{c}")
                 elif r:
                     here = Signal(signed(8), name=f"weight_{r}_{c}", reset_less=True)
                 if here is not above:

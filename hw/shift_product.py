@@ -33,8 +33,6 @@ class ShiftProduct(wiring.Component):
     """
 
     def __init__(self, *, exponents: int):
-        if not 1 <= exponents <= MOST_EXPONENTS:
-            raise ValueError(f"exponents must be 1 to {MOST_EXPONENTS}, not {exponents}")
         self.exponents = exponents
         super().__init__(
             {
@@ -62,7 +60,12 @@ def code_layout(exponents: int) -> data.StructLayout:
 
     Args:
         exponents: of the weights: 0 up to, but not including, this number.
+
+    Raises:
+        ValueError: if they are not those of signed bytes.
     """
+    if not 1 <= exponents <= MOST_EXPONENTS:
+        raise ValueError(f"exponents must be 1 to {MOST_EXPONENTS}, not {exponents}")
     bits = (exponents - 1).bit_length()
     return data.StructLayout({"exponent": bits, "negative": 1, "zero": 1})
 
@@ -72,18 +75,18 @@ def product_bits(exponents: int) -> int:
     return 7 + exponents
 
 
-def encoded(m: Module, weight: Value, layout: data.StructLayout, *, name: str) -> data.View:
-    """The code of ``weight``; of what is no power of two that of 0.
+def encoded(m: Module, weight: Value, exponents: int, *, name: str) -> data.View:
+    """The code of ``weight``; of what is no such power of two that of 0.
 
     Args:
         m: where the lookup tables are added.
-        weight: a signed byte: 0 or a power of two with such an exponent, or the negative of one.
-        layout: of :func:`code_layout`.
+        weight: a signed byte.
+        exponents: 0 up to, but not including, this number.
         name: of the code's signal.
     """
-    code: data.View = Signal(layout, name=name)
+    code: data.View = Signal(code_layout(exponents), name=name)
     with m.Switch(weight):
-        for exponent in range(min(1 << len(code.exponent), MOST_EXPONENTS)):
+        for exponent in range(exponents):
             for value in (1 << exponent, -(1 << exponent)):
                 if -128 <= value <= 127:
                     with m.Case(value):
