@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
-from shiftwork.boards.estimate_terms import SOFT_PRODUCTS, Terms, area_terms, clock_terms
+from shiftwork.boards.estimate_terms import (
+    EXACT_SHIFTED_PRODUCTS,
+    SHIFTED_PRODUCTS,
+    SOFT_PRODUCTS,
+    Terms,
+    area_terms,
+    clock_terms,
+)
 from shiftwork.hw.config import ArrayConfig, Family
 
 NS_PER_US = 1000.0
@@ -43,6 +50,9 @@ LIKENESSES: dict[Family, Likeness] = {
 SOFT_PRODUCT_LUT = 190.0
 """Of a product of lookup tables with its registers, on iCE40. From single synthesized designs: none
 of those that the coefficients are fitted to has such products."""
+SHIFT_LUT = {SHIFTED_PRODUCTS: 12.0, EXACT_SHIFTED_PRODUCTS: 36.0}
+"""What an element takes more that shifts in place of multiplying in a block of its own: by term, on
+iCE40. From single synthesized designs too (docs/estimates.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,7 @@ def estimate(
     blocks = {name: _sum(part, chosen.lut.get(name, {})) for name, part in terms.items()}
     if not chosen.lut.get("array", {}).get(SOFT_PRODUCTS):
         blocks["array"] += SOFT_PRODUCT_LUT * terms["array"][SOFT_PRODUCTS]
+    blocks["array"] += _sum(terms["array"], SHIFT_LUT)
     if like:
         blocks = {name: value * like.lut for name, value in blocks.items()}
     lut = sum(blocks.values())

@@ -21,6 +21,8 @@ REGISTERS = frozenset({"operands that move", "tokens"})
 """Terms that are registers with no logic before them."""
 SOFT_PRODUCTS = "products of lookup tables"
 """The array's term for multipliers that are no multiplier blocks."""
+SHIFTED_PRODUCTS = "products that are shifts"
+EXACT_SHIFTED_PRODUCTS = "shifts beside multipliers"
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -82,11 +84,21 @@ def _array(config: ArrayConfig, board: Board) -> Terms:
         "accumulators' bits": shape.elements * config.accumulator_bits,
         "elements": shape.elements,
         SOFT_PRODUCTS: resources.soft_products(config),
+        **_shifts(config),
         "operands that move": moved + words,
         "broadcast operands": broadcast,
         "tokens": shape.rows * shape.stages,
         "parts of weight ROMs": selected,
     }
+
+
+def _shifts(config: ArrayConfig) -> Terms:
+    """Elements that shift; nothing where all multiply."""
+    shifted = resources.shifted_products(config)
+    if not shifted:
+        return {}
+    alone = shifted == config.shape.elements
+    return {SHIFTED_PRODUCTS if alone else EXACT_SHIFTED_PRODUCTS: shifted}
 
 
 def _core(config: ArrayConfig) -> Terms:

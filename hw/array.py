@@ -49,7 +49,7 @@ class SystolicArray(wiring.Component):
     weight, which is what neighbouring windows of a depthwise convolution need.
 
     Where elements shift in place of multiplying, codes of the weights move down to them. If all
-    do, a sum is less by the number of negative weights in its dot product (:class:`ShiftPE`).
+    do, a sum has the offsets of the weights in its dot product (:class:`ShiftPE`).
 
     Latency: the sums of a dot product are complete ``SUM_LATENCY + skew`` cycles after its last
     address, ``skew`` being that of the last row and column. Flow control: none; ``drain_shift``

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.segments import Walk, average_scale, segments
-from shiftwork.hw.shift_product import multiplied
+from shiftwork.hw.shift_product import multiplied, offset
 from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program
 
 MAX_POOL_SHIFT = 0
@@ -55,18 +55,20 @@ def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]
     return bias + rounding(program, op, least_shift)
 
 
-def missing_ones(
-    program: Program, op: Op, least_shift: int, shape: ArrayShape
-) -> NDArray[np.int64]:
-    """What the sums of each channel lack: 1 for every negative weight, if all elements shift.
+def offsets(program: Program, op: Op, least_shift: int, config: ArrayConfig) -> NDArray[np.int64]:
+    """What the sums of each channel have more than they should, if all elements shift.
 
-    Arguments as of :func:`stored_bias`, and the array's shape.
+    Arguments as of :func:`stored_bias`, and the array's configuration.
     """
-    if multiplied(shape.products, shape.elements) or isinstance(op, MaxPool):
+    if multiplied(config.shape.products, config.shape.elements) or isinstance(op, MaxPool):
         return np.zeros(1, dtype=np.int64)
     weights = [segment.weights for segment in segments(program, op, least_shift=least_shift)]
     return sum(
-        ((w < 0).reshape(len(w), -1).sum(axis=1) for w in weights if w is not None),
+        (
+            offset(w.reshape(len(w), -1), config.exponents).sum(axis=1)
+            for w in weights
+            if w is not None
+        ),
         np.zeros(1, dtype=np.int64),
     )
 
@@ -137,7 +139,7 @@ def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tup
     least = least_conv_shift(ops)
     words = []
     for op in ops:
-        bias = stored_bias(program, op, least) + missing_ones(program, op, least, shape)
+        bias = stored_bias(program, op, least) - offsets(program, op, least, config)
         shift = np.broadcast_to(shifts(program, op, least), bias.shape)
         if isinstance(op, MaxPool):
             bias, shift = np.repeat(bias, shape.lanes), np.repeat(shift, shape.lanes)

@@ -21,10 +21,10 @@ class ShiftPE(wiring.Component):
     place of an addition to zero, which the adder's lookup tables do on the side; a weight of 0
     leaves the accumulator as it is, or clears it where the sum begins.
 
-    A negative product lacks 1 (:class:`ShiftProduct`). The number of negative weights in a dot
-    product is known before, so that the requantizer's constants make it good: a sum is less by
-    this number. With ``exact`` the accumulator adds the 1 itself, for as many lookup tables more as
-    it has bits; elements that multiply may then stand beside it.
+    A product has a constant more than it should (``shift_product.offset``). The weights of a dot
+    product are known before, so that the requantizer's constants make it good: a sum here has those
+    of all its weights. With ``exact`` the accumulator makes them good itself, for as many lookup
+    tables more as it has bits; elements that multiply may then stand beside it.
 
     Latency: the sum of a dot product stands in ``drain_o`` ``LATENCY`` cycles after its last
     operands came. Flow control: none; ``token.valid`` marks the cycles that count. A new sum must
@@ -33,7 +33,7 @@ class ShiftPE(wiring.Component):
     Parameters:
         accumulator_bits: width of accumulator and drain register.
         exponents: of the weights, as of :class:`ShiftProduct`.
-        exact: whether a sum is that of the products, or less by the number of negative weights.
+        exact: whether a sum is that of the products, without the offsets.
 
     Members:
         token: goes with the operands of this cycle.
@@ -96,4 +96,5 @@ class ShiftPE(wiring.Component):
             return Mux(begins, product.p, accumulator + product.p)
         # The carry into the adder is the sum of the two bits before the last ones.
         before = Cat(Const(1, 1), Mux(begins, 0, accumulator)).as_signed()
-        return (before + Cat(product.code.negative, product.p).as_signed())[1:]
+        signed_product = Cat(product.p[:-1], ~product.p[-1])
+        return (before + Cat(product.code.negative, signed_product).as_signed())[1:]

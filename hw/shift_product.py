@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Mux, Signal, Value, signed
+import numpy as np
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import Products
@@ -15,11 +17,12 @@ MOST_EXPONENTS = 8
 
 
 class ShiftProduct(wiring.Component):
-    """The product of an activation and a power of two, without the one of a two's complement.
+    """The product of an activation and a power of two, and a constant that depends on the weight.
 
     ``-x`` is ``~x + 1``: the bits are flipped here, in the lookup tables of the last shift, and
-    the one is left to whoever adds up. It shifts by 1, then 2, then 4, so that the first tables are
-    the fewest.
+    the one is left out. The sign bit is flipped once more, which adds ``2**(bits - 1)``: the
+    product is never negative, and an adder that is wider has no sign to extend. :func:`offset` is
+    both together. It shifts by 1, then 2, then 4, so that the first tables are the fewest.
 
     Latency: 0. Flow control: none.
 
@@ -29,7 +32,7 @@ class ShiftProduct(wiring.Component):
     Members:
         a: signed 8-bit activation.
         code: of the weight, as :func:`code_layout` has it; 0 has no product.
-        p: ``a * weight``, less 1 for a negative weight.
+        p: ``a * weight + offset(weight)``.
     """
 
     def __init__(self, *, exponents: int):
@@ -38,7 +41,7 @@ class ShiftProduct(wiring.Component):
             {
                 "a": In(signed(8)),
                 "code": In(code_layout(exponents)),
-                "p": Out(signed(product_bits(exponents))),
+                "p": Out(product_bits(exponents)),
             }
         )
 
@@ -51,7 +54,8 @@ class ShiftProduct(wiring.Component):
             )
             m.d.comb += further.eq(Mux(bit, shifted << (1 << place), shifted))
             shifted = further
-        m.d.comb += self.p.eq(shifted ^ self.code.negative.replicate(len(self.p)))
+        flips = Cat(self.code.negative.replicate(len(self.p) - 1), ~self.code.negative)
+        m.d.comb += self.p.eq(shifted ^ flips)
         return m
 
 
@@ -73,6 +77,17 @@ def code_layout(exponents: int) -> data.StructLayout:
 def product_bits(exponents: int) -> int:
     """Width of the product of a byte and a weight with one of so many exponents."""
     return 7 + exponents
+
+
+def offset(weights: NDArray[np.int8], exponents: int) -> NDArray[np.int64]:
+    """What a product of each weight has more than it should.
+
+    Args:
+        weights: 0 or powers of two, or negatives of these.
+        exponents: of the array's weights.
+    """
+    middle = 1 << (product_bits(exponents) - 1)
+    return np.where(weights == 0, 0, middle - (weights < 0)).astype(np.int64)
 
 
 def encoded(m: Module, weight: Value, exponents: int, *, name: str) -> data.View:

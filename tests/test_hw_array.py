@@ -76,9 +76,9 @@ def _empty(shape, rng, turns, words):
     )
 
 
-def _missing(shape, weights):
-    """What products lack where all elements shift: 1 for a negative weight."""
-    return ((weights < 0) & (shape.products == "shift")).astype(np.int64)
+def _offset(shape, weights):
+    """What products have more where all elements shift, those of 15 bits."""
+    return np.where((weights != 0) & (shape.products == "shift"), (1 << 14) - (weights < 0), 0)
 
 
 def _matrix_products(shape, gap, seed):
@@ -91,8 +91,8 @@ def _matrix_products(shape, gap, seed):
         stream.valid[part] = True
         stream.lasts.append(start + depth - 1)
         chosen = stream.weights[:, stream.addresses[part]].astype(np.int64)
-        missing = _missing(shape, chosen).sum(axis=1)
-        stream.sums.append(stream.a[:, part].astype(np.int64) @ chosen.T - missing)
+        more = _offset(shape, chosen).sum(axis=1)
+        stream.sums.append(stream.a[:, part].astype(np.int64) @ chosen.T + more)
     return stream
 
 
@@ -114,7 +114,7 @@ def _depthwise_tiles(shape, taps, seed):
             turn = (product * lines + line) * run + tap
             stream.valid[turn] = True
             weight = stream.weights[:, stream.addresses[turn]].astype(np.int64)
-            sums[row] += stream.words[turn + row][bytes_of] * weight - _missing(shape, weight)
+            sums[row] += stream.words[turn + row][bytes_of] * weight + _offset(shape, weight)
         stream.sums.append(sums)
         stream.lasts.append(((product + 1) * lines - 1) * run + taps - 1)
     return stream

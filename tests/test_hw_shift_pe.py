@@ -22,12 +22,17 @@ def _random_stimulus(rng, cycles):
     }
 
 
+def _offset(weight, *, exact):
+    """2**14 for products of 15 bits, less 1 where they are negative."""
+    return 0 if exact or not weight else (1 << 14) - (weight < 0)
+
+
 def _expected_sums(stimulus, *, exact):
     """The sum of each dot product, by the cycle of its last operands."""
     sums, total = {}, 0
     for cycle in np.flatnonzero(stimulus["valid"]):
         weight = int(stimulus["weight"][cycle])
-        total += int(stimulus["a"][cycle]) * weight - (not exact and weight < 0)
+        total += int(stimulus["a"][cycle]) * weight + _offset(weight, exact=exact)
         if stimulus["last"][cycle]:
             sums[int(cycle)], total = total, 0
     return sums
@@ -100,17 +105,22 @@ def test_sums_that_begin_or_end_with_0(run_component, weights, exact):
         "drain_i": np.zeros(cycles, dtype=int),
     }
     _, drain = _observe(run_component, stimulus, exact=exact)
-    total = sum(-128 * w - (not exact and w < 0) for w in weights)
+    total = sum(-128 * w + _offset(w, exact=exact) for w in weights)
     assert drain[count - 1 + LATENCY] == drain[2 * count - 1 + LATENCY] == total
 
 
-@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
-    ("a", "weight", "terms", "bits"), [(-128, -128, 31, 20), (127, -128, 32, 20)]
+    ("a", "weight", "terms", "bits", "exact"),
+    [
+        (-128, -128, 31, 20, True),
+        (127, -128, 32, 20, True),
+        (-128, -128, 15, 20, False),
+        (-1, 64, 32, 20, False),
+    ],
 )
 def test_extreme_sum_fills_the_accumulator(run_component, a, weight, terms, bits, exact):
     """Nothing is lost where the sum takes all of its bits."""
-    total = (a * weight - (not exact)) * terms
+    total = (a * weight + _offset(weight, exact=exact)) * terms
     assert total.bit_length() == bits - 1
     cycles = terms + LATENCY + 1
     stimulus = {

@@ -16,6 +16,7 @@ from shiftwork.hw.shift_product import (
     exponents_of,
     is_shiftable,
     multiplied,
+    offset,
     product_bits,
 )
 from shiftwork.quant.codebook import INT4
@@ -50,7 +51,7 @@ def _simulate(design, bench):
 
 @pytest.mark.parametrize("exponents", range(1, MOST_EXPONENTS + 1))
 def test_every_activation_with_every_weight(exponents):
-    """Less 1 for a negative weight; 0 has a code, and no product."""
+    """With the weight's offset; 0 has a code, and no product."""
     design = Weighted(exponents)
     weights = [w for w in ALL_POWERS if abs(w) < 1 << exponents]
     activations = np.arange(-128, 128)
@@ -68,7 +69,9 @@ def test_every_activation_with_every_weight(exponents):
                 ctx.set(design.product.a, a)
                 found.append(ctx.get(design.product.p))
             assert code.negative == (weight < 0)
-            np.testing.assert_array_equal(found, activations * weight - (weight < 0))
+            more = (1 << product_bits(exponents) - 1) - (weight < 0)
+            assert offset(np.array([weight, 0]), exponents).tolist() == [more, 0]
+            np.testing.assert_array_equal(found, activations * weight + more)
 
     _simulate(design, bench)
     assert len(weights) == min(2 * exponents + 1, len(ALL_POWERS))

@@ -44,8 +44,9 @@ class WrappedSum(Harness):
         zero, negative = _late(m, code.zero), _late(m, code.negative)
         valid, last = _late(m, token.valid), _late(m, token.valid & token.last)
         shifted = (operand << size)[:BITS].as_signed()
+        middle = 0 if self.exact else 1 << (self.exponents + 6)
         lost = 0 if self.exact else 1
-        product = Mux(zero, 0, Mux(negative, -shifted - lost, shifted))
+        product = Mux(zero, 0, Mux(negative, middle - shifted - lost, middle + shifted))
         total, finished, ended = Signal(signed(BITS)), Signal(signed(BITS)), Signal()
         drain, known = Signal(signed(BITS)), Signal()
         added = (total + product)[:BITS].as_signed()

@@ -25,7 +25,8 @@ class Multiplication(Harness):
         a, weight = free(m, signed(8), "a"), free(m, signed(8), "weight")
         code = self.source.encoded(m, weight, self.exponents, name="code")
         size = Mux(weight < 0, -weight, weight)
-        product = Mux(code.zero, 0, dut.p + code.negative)
+        middle = 1 << (self.exponents + 6)
+        product = Mux(code.zero, 0, dut.p - middle + code.negative)
         m.d.comb += [
             dut.a.eq(a),
             dut.code.eq(code),
@@ -50,7 +51,8 @@ def test_the_least_product_occurs():
     ("old", "new"),
     [
         ("shifted << (1 << place), shifted)", "shifted << place, shifted)"),
-        ("shifted ^ self.code.negative", "shifted ^ self.code.zero"),
+        ("shifted ^ flips", "shifted"),
+        ("- 1), ~self.code.negative)", "- 1), self.code.negative)"),
         ("return 7 + exponents", "return 6 + exponents"),
         ("len(shifted) + (1 << place)", "len(shifted) + place"),
         ("int(value < 0)", "int(value > 0)"),

@@ -1534,7 +1534,7 @@ SHIFT_PRODUCT = _of(
     (
         "sign lost",
         "a negative weight counts as a positive one",
-        "shifted ^ self.code.negative.replicate(len(self.p))",
+        "shifted ^ flips",
         "shifted",
     ),
     (
@@ -1587,8 +1587,8 @@ SHIFT_PE = _of(
     (
         "missing carry",
         "an exact sum lacks the ones of its negative weights",
-        "Cat(product.code.negative, product.p)",
-        "Cat(0, product.p)",
+        "Cat(product.code.negative, signed_product)",
+        "Cat(0, signed_product)",
     ),
     (
         "drained a cycle early",
@@ -1608,29 +1608,29 @@ SHIFT_ARRAY = _of(
         "m.d.comb += here.eq(above)",
     ),
     (
-        "sums beside multipliers lack ones",
-        "elements that shift are less than those that multiply",
+        "offsets beside multipliers",
+        "elements that shift have offsets, and those that multiply none",
         "exact=self._multiplied > 0",
         "exact=False",
     ),
     tests="tests/test_hw_array.py",
 )
 
-MISSING_ONES = _of(
+SHIFT_OFFSETS = _of(
     "hw/images.py",
     (
-        "missing ones stay missing",
-        "a sum is less by the number of its negative weights",
-        "stored_bias(program, op, least) + missing_ones(program, op, least, shape)",
+        "offsets stay",
+        "a sum has those of its weights, and no constant makes them good",
+        "stored_bias(program, op, least) - offsets(program, op, least, config)",
         "stored_bias(program, op, least)",
     ),
     (
-        "positive weights counted",
-        "the constant makes good what was not missing",
-        "((w < 0).reshape(len(w), -1)",
-        "((w > 0).reshape(len(w), -1)",
+        "offsets of a multiplying array",
+        "those of elements that are exact are made good as well",
+        "if multiplied(config.shape.products, config.shape.elements) or isinstance",
+        'if config.shape.products == "multiply" or isinstance',
     ),
-    tests="tests/test_boards_products.py",
+    tests="tests/test_boards_products.py::test_whole_networks_are_exact",
 )
 
 MUTANTS = (
@@ -1639,7 +1639,7 @@ MUTANTS = (
     *SHIFT_PRODUCT,
     *SHIFT_PE,
     *SHIFT_ARRAY,
-    *MISSING_ONES,
+    *SHIFT_OFFSETS,
     *ARRAY,
     *REQUANTIZER,
     *POOLING,
