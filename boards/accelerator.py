@@ -13,6 +13,7 @@ from shiftwork.boards import fit, fusesoc, yowasp
 from shiftwork.boards.board import Board
 from shiftwork.boards.netlist_verilog import netlist_verilog
 from shiftwork.boards.ports import CHECK_PORTS, axi_stream_ports, stream_ports
+from shiftwork.boards.products import ProductChoice
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
@@ -46,6 +47,8 @@ class Accelerator(Core):
         elements, latency_us: targets for that choice: the most processing elements, and the time
             that the smallest array of all may take at the board's clock.
         beside: lookup tables that such a choice leaves free for what else is on the board.
+        products: "multiply"; "shift", for weights that are powers of two, wherever the board has no
+            multiplier blocks or needs none; "auto" shifts on boards that have few or none.
 
     Members: those of :class:`shiftwork.hw.core.Core`.
 
@@ -63,6 +66,7 @@ class Accelerator(Core):
         elements: int | None = None,
         latency_us: float | None = None,
         beside: int = 0,
+        products: ProductChoice = "auto",
     ):
         # Most accelerators are written to files and not elaborated: no warning about that.
         self._MustUse__used = True
@@ -77,6 +81,7 @@ class Accelerator(Core):
             elements=elements,
             latency_us=latency_us,
             beside=beside,
+            products=products,
         )
         super().__init__(config=self.schedule.config, images=self.schedule.images)
 
@@ -263,6 +268,7 @@ class Accelerator(Core):
             "files": {name: _digest(content) for name, content in files.items()},
             **({"codebook": config.codebook} if config.codebook else {}),
             **table_record(self.program),
+            **({"products": config.shape.products} if config.exponents else {}),
             "versions": {tool: importlib.metadata.version(tool) for tool in TOOLS},
         }
 
@@ -353,9 +359,17 @@ def _schedule(
     elements: int | None,
     latency_us: float | None,
     beside: int,
+    products: ProductChoice,
 ) -> Schedule:
     if rows is None and columns is None:
-        return fit.choose(program, board, elements=elements, latency_us=latency_us, beside=beside)
+        return fit.choose(
+            program,
+            board,
+            elements=elements,
+            latency_us=latency_us,
+            beside=beside,
+            products=products,
+        )
     if rows is None or columns is None:
         raise CapacityError("rows and columns must be given together, or neither")
     if elements is not None or latency_us is not None:
@@ -363,7 +377,7 @@ def _schedule(
             "elements and latency_us are targets for the choice of rows and columns; give either "
             "the targets or rows and columns"
         )
-    return fit.bind(program, board, rows=rows, columns=columns)
+    return fit.bind(program, board, rows=rows, columns=columns, products=products)
 
 
 def verilog_file(interface: Interface) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from shiftwork.boards import resources
 from shiftwork.boards.board import Board
+from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.hw.activation_bank import SPRAM_BYTES, SPRAM_WORD_BYTES
 from shiftwork.hw.config import ArrayShape, Family
 from shiftwork.hw.schedule import Outline
@@ -31,7 +32,12 @@ LANES: dict[Family, tuple[int, ...]] = {
 
 
 def shapes_for(
-    board: Board | None, program: Program, *, rows: int, columns: int
+    board: Board | None,
+    program: Program,
+    *,
+    rows: int,
+    columns: int,
+    products: ProductChoice = "auto",
 ) -> Iterator[ArrayShape]:
     """The ways in which ``board`` can build an array of ``rows`` x ``columns``, best first.
 
@@ -49,6 +55,7 @@ def shapes_for(
             bank_bytes=bank_bytes,
             family=family,
             single_port=family == "ice40up",
+            products=products_of(products, family, program, elements=rows * columns),
         )
 
 

@@ -29,6 +29,7 @@ class Board:
         products: 8x8 bit products that they make in one cycle.
         spram_bytes: single-port RAM beside the block RAM, not initialized by the bitstream.
         max_elements: processing elements that fit with a network; the default size of an array.
+        shift_elements: the same where they shift in place of multiplying; 0: ``max_elements``.
         platform: the Amaranth platform as "module:class"; its resources name the pins.
         clock: resource of the oscillator.
         clock_on_pll_pad: whether the oscillator's pin leads straight to the PLL (iCE40).
@@ -62,6 +63,7 @@ class Board:
     products: int
     spram_bytes: int = 0
     max_elements: int
+    shift_elements: int = 0
     platform: str
     clock: str
     clock_on_pll_pad: bool = False

@@ -76,7 +76,9 @@ class Engine:
         if (rows is None) != (columns is None):
             raise CapacityError("rows and columns must be given together, or neither")
         if rows is None or columns is None:
-            shape = fit.choose(programs[0], self.board, beside=fit.LINK_LUT).config.shape
+            shape = fit.choose(
+                programs[0], self.board, beside=fit.LINK_LUT, products="multiply"
+            ).config.shape
             rows, columns = shape.rows, shape.columns
         self.networks = tuple(program.name for program in programs)
         least = _least(programs, self.board, rows, columns)
@@ -127,7 +129,7 @@ def _shapes(
     shapes = dict.fromkeys(
         shape
         for program in programs
-        for shape in shapes_for(board, program, rows=rows, columns=columns)
+        for shape in shapes_for(board, program, rows=rows, columns=columns, products="multiply")
     )
     general = sorted(shapes, key=lambda shape: (shape.bank_bytes, -shape.word_bytes))
     for input_buffers in (2, 1):

@@ -12,7 +12,9 @@ from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
 from shiftwork.boards.estimate_terms import (
+    EXACT_SHIFTED_PRODUCTS,
     LANES_WITH_TABLES,
+    SHIFTED_PRODUCTS,
     SOFT_PRODUCTS,
     Terms,
     area_terms,
@@ -49,6 +51,9 @@ LIKENESSES: dict[Family, Likeness] = {
 SOFT_PRODUCT_LUT = 190.0
 """Of a product of lookup tables with its registers, on iCE40. From single synthesized designs: none
 of those that the coefficients are fitted to has such products."""
+SHIFT_LUT = {SHIFTED_PRODUCTS: 12.0, EXACT_SHIFTED_PRODUCTS: 36.0}
+"""What an element takes more that shifts in place of multiplying in a block of its own: by term, on
+iCE40. From single synthesized designs too (docs/estimates.md)."""
 
 
 TABLE_LUT: dict[Family, float] = {"ice40up": 40.0, "ecp5": 4.0}
@@ -122,6 +127,7 @@ def estimate(
     lanes_with_tables = terms.get("tables", {}).get(LANES_WITH_TABLES, 0.0)
     if lanes_with_tables:
         blocks["tables"] = TABLE_LUT[family] * lanes_with_tables
+    blocks["array"] += _sum(terms["array"], SHIFT_LUT)
     if like:
         blocks = {name: value * like.lut for name, value in blocks.items()}
     lut = sum(blocks.values())

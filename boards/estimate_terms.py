@@ -23,6 +23,8 @@ SOFT_PRODUCTS = "products of lookup tables"
 """The array's term for multipliers that are no multiplier blocks."""
 LANES_WITH_TABLES = "lanes with tables"
 """The tables' only term."""
+SHIFTED_PRODUCTS = "products that are shifts"
+EXACT_SHIFTED_PRODUCTS = "shifts beside multipliers"
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -86,11 +88,21 @@ def _array(config: ArrayConfig, board: Board) -> Terms:
         "accumulators' bits": shape.elements * config.accumulator_bits,
         "elements": shape.elements,
         SOFT_PRODUCTS: resources.soft_products(config),
+        **_shifts(config),
         "operands that move": moved + words,
         "broadcast operands": broadcast,
         "tokens": shape.rows * shape.stages,
         "parts of weight ROMs": selected,
     }
+
+
+def _shifts(config: ArrayConfig) -> Terms:
+    """Elements that shift; nothing where all multiply."""
+    shifted = resources.shifted_products(config)
+    if not shifted:
+        return {}
+    alone = shifted == config.shape.elements
+    return {SHIFTED_PRODUCTS if alone else EXACT_SHIFTED_PRODUCTS: shifted}
 
 
 def _core(config: ArrayConfig) -> Terms:

@@ -8,8 +8,9 @@ from shiftwork.boards import resources
 from shiftwork.boards.binding import further_bindings, shapes_for, split_bindings
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate import estimate, least_lut
+from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.errors import CapacityError
-from shiftwork.hw.config import ArrayConfig, ArrayShape
+from shiftwork.hw.config import ArrayConfig, ArrayShape, Family
 from shiftwork.hw.schedule import Outline, Schedule
 from shiftwork.quant.program import Conv, Product, Program
 
@@ -50,15 +51,24 @@ class _Candidate:
     """
 
     def __init__(
-        self, program: Program, board: Board | None, rows: int, columns: int, *, beside: int = 0
+        self,
+        program: Program,
+        board: Board | None,
+        rows: int,
+        columns: int,
+        *,
+        beside: int = 0,
+        products: ProductChoice = "auto",
+        roomy: bool = False,
     ) -> None:
         self.board = board
         self.beside = beside
+        self.roomy = roomy or beside > 0
         self.rows, self.columns = rows, columns
         self.outlines: list[Outline] = []
         self.misfits: list[Problem] = []
         self._refusals: list[CapacityError] = []
-        for shape in shapes_for(board, program, rows=rows, columns=columns):
+        for shape in shapes_for(board, program, rows=rows, columns=columns, products=products):
             outline = self._add(program, shape)
             if outline is not None:
                 self._add_further(outline)
@@ -119,9 +129,9 @@ class _Candidate:
         return None
 
     def _problem(self, design: Outline | Schedule) -> Problem | None:
-        """What the board has too little of, also beside what else stands there."""
+        """What the board has too little of; also of room for the placer, where that counts."""
         found = problem(design, self.board)
-        if found is None and self.board is not None and self.beside:
+        if found is None and self.board is not None and self.roomy:
             found = _crowding(design.config, self.board, self.beside)
         return found
 
@@ -133,6 +143,7 @@ def choose(
     elements: int | None = None,
     latency_us: float | None = None,
     beside: int = 0,
+    products: ProductChoice = "auto",
 ) -> Schedule:
     """The fastest array of at most ``elements`` processing elements; the smaller of near equals.
 
@@ -145,16 +156,18 @@ def choose(
         latency_us: latency target: the smallest array that meets it at the board's clock.
         beside: lookup tables of what stands beside the accelerator, such as ``LINK_LUT``; the array
             leaves them room, and the placer some more.
+        products: whether elements multiply or shift.
 
     Raises:
         CapacityError: if a target makes no sense, if no array fits, saying why the one that comes
             closest does not, or if none that fits is fast enough.
     """
-    limit = elements if elements is not None else board.max_elements if board else DEFAULT_ELEMENTS
+    limit = elements if elements is not None else _default_elements(program, board, products)
+    shifts = _shifts(program, board, products, elements=limit)
     _check_targets(limit, latency_us, board)
     candidates = [
-        _Candidate(program, board, rows, columns, beside=beside)
-        for rows, columns in _shapes(program, limit, smaller=latency_us is not None)
+        _Candidate(program, board, rows, columns, beside=beside, products=products, roomy=shifts)
+        for rows, columns in _shapes(program, limit, smaller=latency_us is not None or shifts)
     ]
     found = None
     if latency_us is not None:
@@ -171,6 +184,24 @@ def choose(
             f"{board.target_mhz:g} MHz; allow more --elements, more time, or use a larger board"
         )
     return fastest
+
+
+def _default_elements(program: Program, board: Board | None, products: ProductChoice) -> int:
+    """Of an array for which no number is asked for."""
+    if board is None:
+        return DEFAULT_ELEMENTS
+    most = board.shift_elements
+    if most and _shifts(program, board, products, elements=most):
+        return most
+    return board.max_elements
+
+
+def _shifts(
+    program: Program, board: Board | None, products: ProductChoice, *, elements: int
+) -> bool:
+    """Whether some of so many elements shift. They are small: logic, not memory, bounds them."""
+    family: Family = board.family if board else "generic"
+    return products_of(products, family, program, elements=elements) != "multiply"
 
 
 def _check_targets(elements: int, latency_us: float | None, board: Board | None) -> None:
@@ -242,14 +273,21 @@ def _refusal(candidates: list[_Candidate]) -> CapacityError:
     return refusals[0]
 
 
-def bind(program: Program, board: Board | None, *, rows: int, columns: int) -> Schedule:
+def bind(
+    program: Program,
+    board: Board | None,
+    *,
+    rows: int,
+    columns: int,
+    products: ProductChoice = "auto",
+) -> Schedule:
     """The schedule on ``rows`` x ``columns``, bound to the first memories that fit the board.
 
     Raises:
         CapacityError: if an array of these rows and columns does not fit, with the memory that is
             too small, or cannot run the network at all.
     """
-    candidate = _Candidate(program, board, rows, columns)
+    candidate = _Candidate(program, board, rows, columns, products=products)
     schedule = candidate.schedule()
     if schedule is None:
         raise _refusal([candidate])
@@ -325,15 +363,17 @@ def _logic_problem(config: ArrayConfig, board: Board) -> Problem | None:
 
 
 def _crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
-    """Of lookup tables, where others stand beside the accelerator, and a placer has to move."""
+    """Of lookup tables that a placer is sure to fill, with what stands beside the accelerator."""
     estimated, room = estimate(config, board).lut, int(FILLED * board.lut)
     missing = estimated + beside - room
     if missing <= 0:
         return None
+    where = " beside the link to the host" if beside else ""
+    link = f", the link {beside}" if beside else ""
     return Problem(
-        f"the logic does not fit {board.title} beside the link to the host: "
+        f"the logic does not fit {board.title}{where}: "
         f"{config.shape.rows} x {config.shape.columns} processing elements and what serves them "
-        f"need an estimated {estimated} lookup tables, the link {beside}, {missing} more than the "
+        f"need an estimated {estimated} lookup tables{link}, {missing} more than the "
         f"{room} of {board.lut} that a placer is sure to fill; try an array of your own (--rows, "
         "--columns), or use a larger board",
         missing,

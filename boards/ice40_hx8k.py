@@ -18,6 +18,7 @@ ICE40_HX8K = Board(
     dsp=0,
     products=0,
     max_elements=8,
+    shift_elements=40,
     platform="amaranth_boards.ice40_hx8k_b_evn:ICE40HX8KBEVNPlatform",
     clock="clk12 0",
     leds=("led 0", "led 7"),

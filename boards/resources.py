@@ -20,6 +20,7 @@ from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.multiplier import ICE40UP_PRODUCTS
 from shiftwork.hw.rom import part_blocks, part_sizes
+from shiftwork.hw.shift_product import multiplied
 
 ECP5_LUT_RAM_WORDS = 160
 """A RAM of bytes with no more words is made of lookup tables on ECP5."""
@@ -187,7 +188,7 @@ def single_port_rams(config: ArrayConfig, board: Board) -> int:
 
 def multipliers(config: ArrayConfig, board: Board) -> int:
     """Multiplier blocks; on the UP5K two products share one; those beyond are lookup tables."""
-    elements = config.shape.elements
+    elements = multiplied(config.shape.products, config.shape.elements)
     if board.family == "ice40hx":
         return 0
     if board.family == "ice40up":
@@ -196,9 +197,16 @@ def multipliers(config: ArrayConfig, board: Board) -> int:
 
 
 def soft_products(config: ArrayConfig) -> int:
-    """Products that are made of lookup tables."""
+    """Products that are made of lookup tables, and no shifts."""
+    elements = multiplied(config.shape.products, config.shape.elements)
     if config.shape.family == "ice40hx":
-        return config.shape.elements
+        return elements
     if config.shape.family != "ice40up":
         return 0
-    return max(config.shape.elements - ICE40UP_PRODUCTS, 0)
+    return max(elements - ICE40UP_PRODUCTS, 0)
+
+
+def shifted_products(config: ArrayConfig) -> int:
+    """Products that are shifts."""
+    elements = config.shape.elements
+    return elements - multiplied(config.shape.products, elements)

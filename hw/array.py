@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw import rom
@@ -14,6 +15,8 @@ from shiftwork.hw.layouts import Token
 from shiftwork.hw.multiplier import MultiplierBank
 from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
+from shiftwork.hw.shift_pe import ShiftPE
+from shiftwork.hw.shift_product import code_layout, encoded, multiplied
 from shiftwork.hw.weight_ram import WeightRam
 
 OPERAND_LATENCY = rom.LATENCY
@@ -44,6 +47,9 @@ class SystolicArray(wiring.Component):
     With a broadcast token all rows of a column take their activation from the broadcast word: the
     byte of the column's channel. Row r sees the word r cycles after row 0 saw it with the same
     weight, which is what neighbouring windows of a depthwise convolution need.
+
+    Where elements shift in place of multiplying, codes of the weights move down to them. If all
+    do, a sum has the offsets of the weights in its dot product (:class:`ShiftPE`).
 
     Latency: the sums of a dot product are complete ``SUM_LATENCY + skew`` cycles after its last
     address, ``skew`` being that of the last row and column. Flow control: none; ``drain_shift``
@@ -100,11 +106,12 @@ class SystolicArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         shape = self.config.shape
-        bank = MultiplierBank(count=shape.elements, family=shape.family)
-        m.submodules.multipliers = bank
+        if self._multiplied:
+            bank = MultiplierBank(count=self._multiplied, family=shape.family)
+            m.submodules.multipliers = bank
         pes = [
-            [PE(accumulator_bits=self.config.accumulator_bits) for _ in range(shape.columns)]
-            for _ in range(shape.rows)
+            [self._element(r * shape.columns + c) for c in range(shape.columns)]
+            for r in range(shape.rows)
         ]
         addresses, top_tokens = self._travel(m)
         tokens = self._descend(m, top_tokens)
@@ -116,18 +123,33 @@ class SystolicArray(wiring.Component):
                 m.submodules[f"pe_{r}_{c}"] = pe
                 index, stage = r * shape.columns + c, c // shape.stage_columns
                 token, a = tokens[r][stage], activations[r][stage]
-                m.d.comb += [
-                    bank.a[index].eq(
-                        Mux(token.broadcast, channels[c], a) if channels is not None else a
-                    ),
-                    bank.b[index].eq(weights[r][c]),
-                    pe.product.eq(bank.p[index]),
-                    pe.token.eq(token),
-                    pe.shift.eq(self.drain_shift),
-                ]
+                operand = Mux(token.broadcast, channels[c], a) if channels is not None else a
+                if isinstance(pe, ShiftPE):
+                    m.d.comb += [pe.a.eq(operand), pe.code.eq(weights[r][c])]
+                else:
+                    m.d.comb += [
+                        bank.a[index].eq(operand),
+                        bank.b[index].eq(weights[r][c]),
+                        pe.product.eq(bank.p[index]),
+                    ]
+                m.d.comb += [pe.token.eq(token), pe.shift.eq(self.drain_shift)]
         self._chain_drains(m, pes)
         m.d.comb += self.captured.eq(pes[-1][-1].captured)
         return m
+
+    @property
+    def _multiplied(self) -> int:
+        return multiplied(self.config.shape.products, self.config.shape.elements)
+
+    def _element(self, index: int) -> PE | ShiftPE:
+        config = self.config
+        if index < self._multiplied:
+            return PE(accumulator_bits=config.accumulator_bits)
+        return ShiftPE(
+            accumulator_bits=config.accumulator_bits,
+            exponents=config.exponents,
+            exact=self._multiplied > 0,
+        )
 
     def _travel(self, m: Module) -> tuple[list[Signal], list[Signal]]:
         """Address and token of each stage of columns."""
@@ -154,8 +176,8 @@ class SystolicArray(wiring.Component):
             tokens = late
         return rows
 
-    def _add_stores(self, m: Module, addresses: list[Signal]) -> list[list[Signal]]:
-        """For each row and column the weight; it moves down a row a cycle."""
+    def _add_stores(self, m: Module, addresses: list[Signal]) -> list[list[Signal | View]]:
+        """For each row and column the weight or its code; it moves down a row a cycle."""
         shape = self.config.shape
         top = self._add_coded(m, addresses)
         for c, store in enumerate(self._stores):
@@ -174,6 +196,8 @@ class SystolicArray(wiring.Component):
                     store.write_data.eq(self.load_data.word_select(byte, 8)),
                 ]
             top.append(weight)
+        if self.config.exponents:
+            return self._descend_codes(m, top)
         rows = [top]
         for r in range(1, shape.rows):
             row = [
@@ -181,6 +205,26 @@ class SystolicArray(wiring.Component):
                 for c in range(shape.columns)
             ]
             m.d.sync += [after.eq(before) for before, after in zip(rows[-1], row, strict=True)]
+            rows.append(row)
+        return rows
+
+    def _descend_codes(self, m: Module, top: list[Signal]) -> list[list[Signal | View]]:
+        """For each row and column the weight as far down as elements multiply, then its code."""
+        shape, layout = self.config.shape, code_layout(self.config.exponents)
+        rows: list[list[Signal | View]] = []
+        for r in range(shape.rows):
+            row: list[Signal | View] = []
+            for c, above in enumerate(rows[-1] if rows else top):
+                here: Signal | View = above
+                if r * shape.columns + c >= self._multiplied:
+                    here = Signal(layout, name=f"code_{r}_{c}", reset_less=True)
+                    if isinstance(above, Signal):
+                        above = encoded(m, above, self.config.exponents, name=f"encoded_{c}")
+                elif r:
+                    here = Signal(signed(8), name=f"weight_{r}_{c}", reset_less=True)
+                if here is not above:
+                    m.d["sync" if r else "comb"] += here.eq(above)
+                row.append(here)
             rows.append(row)
         return rows
 

@@ -6,6 +6,8 @@ from typing import Literal
 from shiftwork.errors import CapacityError
 
 Family = Literal["generic", "ice40up", "ice40hx", "ecp5", "gowin"]
+Products = Literal["multiply", "shift", "mixed"]
+"""How the elements of an array make their products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class ArrayShape:
             copied to the columns layer by layer; a layer that has more takes several passes, each
             over some of its channel groups; 0 for ROMs that hold all layers.
         input_buffers: 2, or 1: then a frame streams in only while the one before is not needed.
+        products: "multiply"; or "shift", where all weights are 0 or signed powers of two; or
+            "mixed": the first elements multiply, as many as an UP5K has products for.
     """
 
     rows: int
@@ -38,6 +42,7 @@ class ArrayShape:
     single_port: bool = False
     column_bytes: int = 0
     input_buffers: int = 2
+    products: Products = "multiply"
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "lanes", "stage_columns"):
@@ -118,6 +123,8 @@ class ArrayConfig:
         class_bytes, score_bytes: of the answer that a TopScore makes on the way out; 0 without one.
             The header then may have a threshold.
         tables: of 256 bytes, that each lane has behind its requantizer; 0 without any.
+        exponents: of the weights that elements shift by, 0 up to, but not including, this number; 0
+            where all of them multiply.
     """
 
     shape: ArrayShape
@@ -144,6 +151,7 @@ class ArrayConfig:
     class_bytes: int = 0
     score_bytes: int = 0
     tables: int = 0
+    exponents: int = 0
 
     @property
     def activation_bytes(self) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.segments import Walk, average_scale, segments
+from shiftwork.hw.shift_product import multiplied, offset
 from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program
 
 MAX_POOL_SHIFT = 0
@@ -54,6 +55,24 @@ def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]
     if isinstance(op, Conv):
         bias += op.bias
     return bias + rounding(program, op, least_shift)
+
+
+def offsets(program: Program, op: Op, least_shift: int, config: ArrayConfig) -> NDArray[np.int64]:
+    """What the sums of each channel have more than they should, if all elements shift.
+
+    Arguments as of :func:`stored_bias`, and the array's configuration.
+    """
+    if multiplied(config.shape.products, config.shape.elements) or isinstance(op, MaxPool):
+        return np.zeros(1, dtype=np.int64)
+    weights = [segment.weights for segment in segments(program, op, least_shift=least_shift)]
+    return sum(
+        (
+            offset(w.reshape(len(w), -1), config.exponents).sum(axis=1)
+            for w in weights
+            if w is not None
+        ),
+        np.zeros(1, dtype=np.int64),
+    )
 
 
 def shifts(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]:
@@ -122,7 +141,7 @@ def parameter_words(program: Program, ops: list[Op], config: ArrayConfig) -> tup
     least = least_conv_shift(ops)
     words = []
     for op in ops:
-        bias = stored_bias(program, op, least)
+        bias = stored_bias(program, op, least) - offsets(program, op, least, config)
         shift = np.broadcast_to(shifts(program, op, least), bias.shape)
         if isinstance(op, MaxPool):
             bias, shift = np.repeat(bias, shape.lanes), np.repeat(shift, shape.lanes)

@@ -41,6 +41,7 @@ from shiftwork.hw.images import (
 from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
+from shiftwork.hw.shift_product import exponents_of
 from shiftwork.quant.program import (
     Conv,
     MaxPool,
@@ -952,6 +953,7 @@ def _config(
         class_bytes=answer[0],
         score_bytes=answer[1],
         tables=len(table_images(program)),
+        exponents=exponents_of(program.codebook, products=shape.products, name=program.name),
     )
 
 

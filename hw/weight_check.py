@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
+import numpy as np
 from amaranth import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -11,6 +12,7 @@ from amaranth.utils import ceil_log2
 from shiftwork.hw.array import OPERAND_LATENCY
 from shiftwork.hw.config import ArrayConfig
 from shiftwork.hw.layouts import Token
+from shiftwork.hw.shift_product import multiplied, offset
 
 FACTOR_BITS = 16
 FACTOR_TAPS = (15, 14, 12, 3)
@@ -135,6 +137,7 @@ def factors() -> Iterator[int]:
 def signature(weights: Sequence[bytes], *, config: ArrayConfig) -> int:
     """What the check should come to."""
     bits, lanes = config.accumulator_bits, config.shape.lanes
+    shifts = not multiplied(config.shape.products, config.shape.elements)
     mask, span = (1 << bits) - 1, len(weights) // lanes
 
     def rotated(word: int, amount: int) -> int:
@@ -143,7 +146,10 @@ def signature(weights: Sequence[bytes], *, config: ArrayConfig) -> int:
 
     def column_sum(column: bytes) -> int:
         values = (byte - 256 if byte > 127 else byte for byte in column)
-        return sum(w * factor for w, factor in zip(values, factors(), strict=False)) & mask
+        total = sum(w * factor for w, factor in zip(values, factors(), strict=False))
+        if shifts:
+            total += int(offset(np.frombuffer(column, np.int8), config.exponents).sum())
+        return total & mask
 
     sums = [column_sum(column) for column in weights]
     folded = 0

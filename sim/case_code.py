@@ -35,6 +35,8 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.program_builder import ProgramBuilder
 """
+CASE_IMPORT = "from shiftwork.sim.network_case import Case\n"
+CODED_IMPORT = "from shiftwork.sim.coded_programs import coded\n"
 
 
 def to_python(case: Case, *, title: str) -> str:
@@ -43,6 +45,8 @@ def to_python(case: Case, *, title: str) -> str:
     The network must be one of ``ProgramBuilder``: exponents, gains and layouts are its choice.
     """
     parts = [_docstring(title), "# fmt: off", "", IMPORTS]
+    if case.program.codebook is not None:
+        parts[-1] = IMPORTS.replace(CASE_IMPORT, CODED_IMPORT + CASE_IMPORT)
     parts += [_builder(case.program)]
     last = case.program.input
     for op in case.program.ops:
@@ -163,6 +167,8 @@ def _case(case: Case, last: str) -> str:
     build = "builder.build()"
     if case.program.output != last:
         build = f"builder.build({_quoted(case.program.output)})"
+    if case.program.codebook is not None:
+        build = f"coded({build}, {case.program.codebook})"
     defaults = {field.name: field.default for field in fields(ArrayShape)}
     shape = {name: value for name, value in vars(case.shape).items() if value != defaults[name]}
     lines = [

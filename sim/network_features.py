@@ -32,6 +32,7 @@ WINDOWS = ("Conv", "Depthwise", "Product", "MaxPool", "AveragePool")
 BORDERS = ("Conv", "Depthwise", "Product", "AveragePool")
 SHIFTED = (*DOTS, "AveragePool")
 COMPUTING_NOW = (*SHIFTED, "MaxPool")
+SUMMING = (*DOTS, "Product", "Residual", "AveragePool")
 
 TABLE: dict[str, Mapping[str, Sequence[str]]] = {
     "window": {
@@ -112,6 +113,8 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "weights copied from flash": COMPUTING,
         "weights copied in several passes": (*DOTS, "Product", "Residual", "AveragePool"),
         "one input buffer": COMPUTING,
+        "shifts in place of multiplying": SUMMING,
+        "shifts beside multipliers": SUMMING,
     },
     "inputs": {
         "all at the least": KINDS,
@@ -359,6 +362,8 @@ def _array(case: Case) -> Iterator[str]:
         "single port": shape.single_port,
         "weights copied from flash": bool(case.schedule.payload),
         "one input buffer": shape.input_buffers == 1,
+        "shifts in place of multiplying": shape.products == "shift",
+        "shifts beside multipliers": shape.products == "mixed",
     }
     yield from (name for name, true in checks.items() if true)
 

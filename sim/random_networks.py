@@ -30,6 +30,7 @@ from shiftwork.quant.program import (
 )
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.program_builder import ProgramBuilder, byte_range
+from shiftwork.sim.shifting_cases import shifting
 
 T = TypeVar("T")
 Draw = Callable[[st.SearchStrategy[T]], T]
@@ -47,6 +48,9 @@ COLUMN_BYTES = (0, 0, 0, 512, 64)
 """Weights in ROMs; copied to columns that hold any layer, or to columns that hold few."""
 FEW_COLUMN_BYTES = (4, 8, 16, 32)
 """Of the columns that are so small that a layer's weights are copied in several passes."""
+
+SHIFTING = 4
+"""One of so many networks has powers of two for weights, if it then fits as well."""
 
 KINDS = ("conv", "conv", "depthwise", "dense", "max_pool", "average_pool", "reshape")
 WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", "sparse")
@@ -79,7 +83,7 @@ def cases(draw: Draw[Any], *, most_cycles: int = MOST_CYCLES) -> Case:
         reject()
     if schedule.cycles > most_cycles or len(schedule.payload) > MOST_PAYLOAD:
         reject()
-    return case
+    return shifting(case, most_cycles=most_cycles) if case.seed % SHIFTING == 1 else case
 
 
 def _least_columns(program: Program, shape: ArrayShape) -> ArrayShape:

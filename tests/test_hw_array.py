@@ -16,7 +16,10 @@ SHAPES = [
     ArrayShape(rows=3, columns=8, lanes=4, stage_columns=3),
     ArrayShape(rows=5, columns=2, lanes=2),
     ArrayShape(rows=2, columns=10, lanes=2, stage_columns=4),
+    ArrayShape(rows=3, columns=4, lanes=2, stage_columns=3, products="shift"),
+    ArrayShape(rows=3, columns=7, stage_columns=4, products="mixed"),
 ]
+POWERS = np.array([0, *(s << e for e in range(8) for s in (-1, 1) if s << e < 128)], np.int8)
 PRODUCTS = 3
 GAP = 2
 
@@ -59,9 +62,10 @@ def _steps(shape):
 
 
 def _empty(shape, rng, turns, words):
+    weights = rng.integers(-128, 128, (shape.columns, words), dtype=np.int8)
     return Stream(
         shape=shape,
-        weights=rng.integers(-128, 128, (shape.columns, words), dtype=np.int8),
+        weights=weights if shape.products == "multiply" else rng.choice(POWERS, weights.shape),
         addresses=rng.integers(0, words, turns),
         a=rng.integers(-128, 128, (shape.rows, turns), dtype=np.int8),
         words=rng.integers(-128, 128, (turns, shape.word_bytes), dtype=np.int8),
@@ -70,6 +74,11 @@ def _empty(shape, rng, turns, words):
         lasts=[],
         sums=[],
     )
+
+
+def _offset(shape, weights):
+    """What products have more where all elements shift, those of 15 bits."""
+    return np.where((weights != 0) & (shape.products == "shift"), (1 << 14) - (weights < 0), 0)
 
 
 def _matrix_products(shape, gap, seed):
@@ -82,7 +91,8 @@ def _matrix_products(shape, gap, seed):
         stream.valid[part] = True
         stream.lasts.append(start + depth - 1)
         chosen = stream.weights[:, stream.addresses[part]].astype(np.int64)
-        stream.sums.append(stream.a[:, part].astype(np.int64) @ chosen.T)
+        more = _offset(shape, chosen).sum(axis=1)
+        stream.sums.append(stream.a[:, part].astype(np.int64) @ chosen.T + more)
     return stream
 
 
@@ -104,7 +114,7 @@ def _depthwise_tiles(shape, taps, seed):
             turn = (product * lines + line) * run + tap
             stream.valid[turn] = True
             weight = stream.weights[:, stream.addresses[turn]].astype(np.int64)
-            sums[row] += stream.words[turn + row][bytes_of] * weight
+            sums[row] += stream.words[turn + row][bytes_of] * weight + _offset(shape, weight)
         stream.sums.append(sums)
         stream.lasts.append(((product + 1) * lines - 1) * run + taps - 1)
     return stream
@@ -152,10 +162,12 @@ def _drainer(dut, stream, result):
 
 
 def _name(shape):
-    return f"{shape.rows}x{shape.columns}x{shape.lanes}by{shape.stage_columns}"
+    name = f"{shape.rows}x{shape.columns}x{shape.lanes}by{shape.stage_columns}"
+    return name if shape.products == "multiply" else f"{name}-{shape.products}"
 
 
 def _check(run_component, array_config, stream, **fields):
+    fields["exponents"] = 0 if stream.shape.products == "multiply" else 8
     dut = SystolicArray(config=array_config(stream.shape, **fields), weights=stream.columns())
     result = []
     run_component(dut, _feeder(dut, stream), _drainer(dut, stream, result))

@@ -43,6 +43,8 @@ CASES = [
     (mixed_net, ArrayShape(rows=2, columns=6, lanes=2, stage_columns=2)),
     (mixed_net, ArrayShape(rows=2, columns=4, lanes=4)),
     (coded_net, ArrayShape(rows=2, columns=6, lanes=2, stage_columns=2)),
+    (coded_net, ArrayShape(rows=2, columns=6, lanes=2, products="shift")),
+    (coded_net, ArrayShape(rows=3, columns=6, products="mixed")),
 ]
 
 

@@ -35,6 +35,7 @@ from shiftwork.workspace import (
 
 if TYPE_CHECKING:
     from shiftwork.boards.accelerator import Accelerator
+    from shiftwork.boards.products import ProductChoice
     from shiftwork.sim.executor import Engine
 
 PROGRAM = "net.npz"
@@ -59,6 +60,7 @@ class Job:
         board: name of the board.
         rows, columns: of the array; None lets the board decide.
         elements, latency_us: targets for that choice, as of ``Accelerator``.
+        products: whether elements multiply or shift, as of ``Accelerator``.
         options: keyword options of the quantizer.
         ends: what is done on the chip before and after the network.
         images: number of samples to simulate.
@@ -77,6 +79,7 @@ class Job:
     columns: int | None = None
     elements: int | None = None
     latency_us: float | None = None
+    products: "ProductChoice" = "auto"
     options: dict[str, Any]
     ends: Ends = field(default_factory=Ends)
     images: int = 20
@@ -154,6 +157,7 @@ def build(job: Job, folder: str | Path, *, progress: Progress = silent) -> Built
             columns=job.columns,
             elements=job.elements,
             latency_us=job.latency_us,
+            products=job.products,
         )
         identity = environment | {"net": program.digest, "config": repr(accelerator.config)}
         generated = workspace.step(

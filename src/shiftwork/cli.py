@@ -38,6 +38,7 @@ from shiftwork.cli_options import (
     Net,
     PerTensor,
     PortStyle,
+    ProductsChoice,
     Rounding,
     Rows,
     Scales,
@@ -199,6 +200,7 @@ def generate(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     interface: PortStyle = "stream",
     checksum: Annotated[
         bool,
@@ -213,7 +215,7 @@ def generate(
     Weights that exceed the block RAM of a UP5K are in flash.bin, for the board's SPI flash at
     1 MiB: write it with "iceprog -o 1M flash.bin".
     """
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     from shiftwork.boards.accelerator import verilog_file
     from shiftwork.next_steps import after_hardware
     from shiftwork.steps import describe, details, summary
@@ -247,6 +249,7 @@ def simulate(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     engine: Engine = "verilator",
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N inputs.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random stalls on the streams.")] = 0,
@@ -260,7 +263,7 @@ def simulate(
     Weights in flash are loaded from a model of it first, from power-up on (not with amaranth).
     Of a netlist (needs --board) only the output and the cycles can be compared.
     """
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     from shiftwork.next_steps import after_hardware
     from shiftwork.quant.calibration import read_samples
     from shiftwork.sim.executor import simulate as simulate_accelerator
@@ -289,12 +292,13 @@ def synth(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     seeds: Seeds = None,
     clock: Clock = None,
     as_json: AsJson = False,
 ) -> None:
     """Synthesize, place and route: resources, greatest clock, latency."""
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     from shiftwork.boards.synthesis import synthesize
     from shiftwork.next_steps import after_hardware
 
@@ -332,6 +336,7 @@ def build(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     scales: Scales = "mse",
     per_tensor: PerTensor = False,
     activations: Activations = "unsigned",
@@ -352,7 +357,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """All steps in order, with a report page; what has not changed is reused."""
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     from shiftwork.build import Job
     from shiftwork.build import build as build_all

@@ -14,6 +14,7 @@ from shiftwork.cli_options import (
     Folder,
     LatencyUs,
     Net,
+    ProductsChoice,
     Rows,
     Seeds,
     TargetBoard,
@@ -37,6 +38,7 @@ def bitstream(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     seeds: Seeds = None,
     clock: Clock = None,
     fastest: Fastest = False,
@@ -49,7 +51,7 @@ def bitstream(
     The PLL makes the clock; a design that does not reach it is an error. Writes the bitstream,
     bitstream.json, and flash.bin if the weights come from the board's flash.
     """
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     from shiftwork.boards.bitstream import make_bitstream
     from shiftwork.next_steps import after_bitstream
     from shiftwork.quant.program import Program

@@ -51,6 +51,14 @@ LatencyUs = Annotated[
         help="Choose the smallest array that takes no longer at the clock, in microseconds.",
     ),
 ]
+ProductsChoice = Annotated[
+    Literal["auto", "multiply", "shift"],
+    typer.Option(
+        "--products",
+        help="Multiply, or shift where weights are powers of two and no multiplier block is free; "
+        "auto: shift on FPGAs with few multipliers or none.",
+    ),
+]
 Seeds = Annotated[
     int | None,
     typer.Option(
@@ -205,16 +213,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 
 
 def array_size(
-    rows: int | None, columns: int | None, elements: int | None, latency_us: float | None
+    rows: int | None,
+    columns: int | None,
+    elements: int | None,
+    latency_us: float | None,
+    products: str = "auto",
 ) -> dict[str, Any]:
-    """What decides the array's size, as keyword arguments."""
+    """What decides the array's size and its elements, as keyword arguments."""
     if (rows is None) != (columns is None):
         raise typer.BadParameter("--rows and --columns must be given together")
     if rows is not None and not (elements is None and latency_us is None):
         raise typer.BadParameter(
             "--elements and --latency-us choose the array: leave out --rows and --columns"
         )
-    return {"rows": rows, "columns": columns, "elements": elements, "latency_us": latency_us}
+    size: dict[str, Any] = {"rows": rows, "columns": columns}
+    size |= {"elements": elements, "latency_us": latency_us}
+    return size if products == "auto" else size | {"products": products}
 
 
 def network_ends(

@@ -14,6 +14,7 @@ from shiftwork.cli_options import (
     Inputs,
     LatencyUs,
     Net,
+    ProductsChoice,
     Rows,
     TargetBoard,
     array_size,
@@ -44,6 +45,7 @@ def run(
     columns: Columns = None,
     elements: Elements = None,
     latency_us: LatencyUs = None,
+    products: ProductsChoice = "auto",
     baud: Annotated[int | None, typer.Option(min=1, help="Of the bitstream's UART.")] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare with the golden model; a difference fails.")
@@ -55,7 +57,7 @@ def run(
 
     --board and the array's size are for --port sim: a board knows what is in its bitstream.
     """
-    size = array_size(rows, columns, elements, latency_us)
+    size = array_size(rows, columns, elements, latency_us, products)
     from shiftwork.errors import MismatchError
     from shiftwork.link import compare as compare_with_golden
     from shiftwork.quant.calibration import read_samples

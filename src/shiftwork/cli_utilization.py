@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from shiftwork.cli_options import AsJson, Columns, Elements, Folder, Net, Rows, array_size
+from shiftwork.cli_options import (
+    AsJson,
+    Columns,
+    Elements,
+    Folder,
+    Net,
+    ProductsChoice,
+    Rows,
+    array_size,
+)
 from shiftwork.cli_views import facts_table, progress_printer, show_result
 
 
@@ -15,13 +24,14 @@ def utilization(
     rows: Rows = None,
     columns: Columns = None,
     elements: Elements = None,
+    products: ProductsChoice = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Count what a portable accelerator takes of another maker's FPGA, to compare; not placed.
 
     yosys synthesizes it; no board can be built, and no clock is known.
     """
-    size = array_size(rows, columns, elements, None)
+    size = array_size(rows, columns, elements, None, products)
     from shiftwork.boards.utilization import TITLES
     from shiftwork.boards.utilization import utilization as count
     from shiftwork.quant.program import Program

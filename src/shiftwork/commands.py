@@ -69,6 +69,7 @@ def build_command(job: "Job", folder: Path) -> str:
         columns=job.columns,
         elements=job.elements,
         latency_us=job.latency_us,
+        **array_products(job),
         **_quantizer(job.options),
         engine=job.engine,
         limit=job.images,
@@ -92,6 +93,7 @@ def page_commands(
         seeds: how many starts of the placer it took.
     """
     array: dict[str, Any] = {"board": job.board, "rows": rows, "columns": columns}
+    array |= array_products(job)
     return PageCommands(
         build=build_command(job, folder),
         quantize=command_line(
@@ -119,6 +121,11 @@ def page_commands(
         ),
         weights=shlex.join(["python", "-c", WEIGHT_COUNTS.format(net=json.dumps(str(net)))]),
     )
+
+
+def array_products(job: "Job") -> dict[str, Any]:
+    """The option that says whether elements multiply or shift; nothing where the board decides."""
+    return {} if job.products == "auto" else {"products": job.products}
 
 
 def _quantizer(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shiftwork.commands import command_line
+from shiftwork.commands import array_products, command_line
 from shiftwork.errors import UsageError
 from shiftwork.workspace import write_text
 
@@ -54,6 +54,7 @@ def after_build(job: "Job", folder: Path, net: Path) -> str:
         columns=job.columns,
         elements=job.elements,
         latency_us=job.latency_us,
+        **array_products(job),
         clock=job.clock_mhz,
         output=folder / BITSTREAM,
     )

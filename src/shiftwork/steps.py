@@ -121,7 +121,8 @@ def accelerate(
 
     Args:
         beside_link: whether an array that is chosen leaves room for the link to the host.
-        size: ``rows`` and ``columns``, or ``elements`` and ``latency_us``: as of ``Accelerator``.
+        size: ``rows`` and ``columns``, or ``elements`` and ``latency_us``, and ``products``: as of
+            ``Accelerator``.
     """
     from shiftwork.boards.accelerator import Accelerator
     from shiftwork.boards.fit import LINK_LUT
@@ -155,6 +156,7 @@ def summary(accelerator: "Accelerator", verilog: Path) -> dict[str, Any]:
         "activation_bytes": schedule.activation_bytes,
         "activations_in": memory["activations"],
         "weights_in": memory["weights"],
+        **({"products": shape.products} if accelerator.config.exponents else {}),
     } | estimated(accelerator)
     if accelerator.flash_image is None:
         return record

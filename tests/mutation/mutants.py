@@ -1579,9 +1579,123 @@ ACTIVATION_TABLE = _of(
     tests="tests/test_hw_activation_table.py",
 )
 
+SHIFT_PRODUCT = _of(
+    "hw/shift_product.py",
+    (
+        "shift by the place",
+        "the second table shifts by 1 and the third by 2",
+        "Mux(bit, shifted << (1 << place), shifted)",
+        "Mux(bit, shifted << max(place, 1), shifted)",
+    ),
+    (
+        "sign lost",
+        "a negative weight counts as a positive one",
+        "shifted ^ flips",
+        "shifted",
+    ),
+    (
+        "product a bit too narrow",
+        "the greatest products lose their sign",
+        "return 7 + exponents",
+        "return 6 + exponents",
+    ),
+    (
+        "no code for 0",
+        "a weight of 0 counts as 1",
+        "code.zero.eq(1)",
+        "code.zero.eq(0)",
+    ),
+    (
+        "-128 is no power of two",
+        "the least weight counts as 0",
+        "if -128 <= value <= 127:",
+        "if -128 < value <= 127:",
+    ),
+    (
+        "any codebook is shifted",
+        "a weight of 3 is accepted, and computed as 0",
+        "abs(v) & (abs(v) - 1) == 0",
+        "abs(v) & (abs(v) - 1) >= 0",
+    ),
+    tests="tests/test_hw_shift_product.py",
+)
+
+SHIFT_PE = _of(
+    "hw/shift_pe.py",
+    (
+        "sum begins with the last one",
+        "the first product is added to the sum before",
+        "Mux(begins, product.p, accumulator + product.p)",
+        "accumulator + product.p",
+    ),
+    (
+        "0 does not begin a sum",
+        "a sum whose first weight is 0 goes on with the one before",
+        "valid & (begins | ~code.zero)",
+        "valid & ~code.zero",
+    ),
+    (
+        "0 is added as 1",
+        "a weight of 0 adds the activation",
+        "valid & (begins | ~code.zero)",
+        "valid",
+    ),
+    (
+        "missing carry",
+        "an exact sum lacks the ones of its negative weights",
+        "Cat(product.code.negative, signed_product)",
+        "Cat(0, signed_product)",
+    ),
+    (
+        "drained a cycle early",
+        "the drained sum lacks its last product",
+        "with m.If(finished):",
+        "with m.If(last):",
+    ),
+    tests="tests/test_hw_shift_pe.py",
+)
+
+SHIFT_ARRAY = _of(
+    "hw/array.py",
+    (
+        "codes fall down at once",
+        "all rows below the first see a code at the same time",
+        'm.d["sync" if r else "comb"] += here.eq(above)',
+        "m.d.comb += here.eq(above)",
+    ),
+    (
+        "offsets beside multipliers",
+        "elements that shift have offsets, and those that multiply none",
+        "exact=self._multiplied > 0",
+        "exact=False",
+    ),
+    tests="tests/test_hw_array.py",
+)
+
+SHIFT_OFFSETS = _of(
+    "hw/images.py",
+    (
+        "offsets stay",
+        "a sum has those of its weights, and no constant makes them good",
+        "stored_bias(program, op, least) - offsets(program, op, least, config)",
+        "stored_bias(program, op, least)",
+    ),
+    (
+        "offsets of a multiplying array",
+        "those of elements that are exact are made good as well",
+        "if multiplied(config.shape.products, config.shape.elements) or isinstance",
+        'if config.shape.products == "multiply" or isinstance',
+    ),
+    tests="tests/test_boards_products.py::test_whole_networks_are_exact",
+)
+
 MUTANTS = (
     *MULTIPLIER,
     *PE,
+    *SHIFT_PRODUCT,
+    *SHIFT_PE,
+    *SHIFT_ARRAY,
+    *SHIFT_OFFSETS,
     *ARRAY,
     *REQUANTIZER,
     *ACTIVATION_TABLE,
