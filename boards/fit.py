@@ -11,7 +11,7 @@ from shiftwork.boards.estimate import estimate, least_lut
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.schedule import Outline, Schedule
-from shiftwork.quant.program import Conv, Product, Program
+from shiftwork.quant.program import Conv, Program
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""
@@ -395,5 +395,4 @@ def _largest_layer(program: Program) -> Conv | None:
 
 def _weight_bytes(op: Conv) -> int:
     """Bytes of a convolution's weights, those of its shortcuts included."""
-    products = [term for term in op.terms if isinstance(term, Product)]
-    return op.weights.size + sum(term.weights.size for term in products)
+    return sum(weights.nbytes for weights in op.products)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from shiftwork.hw import rom
 from shiftwork.hw.coded_rom import CodedRom, stages
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import Token
+from shiftwork.hw.layouts import token_layout
 from shiftwork.hw.multiplier import MultiplierBank
 from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
@@ -69,6 +69,7 @@ class SystolicArray(wiring.Component):
     def __init__(self, *, config: ArrayConfig, weights: Sequence[Sequence[int]] | None):
         self.config = config
         self.weights = weights
+        self._token = token_layout(scaled=config.scaled)
         shape = config.shape
         self._stores: list[Rom | WeightRam] = []
         self._coded: list[CodedRom] = []
@@ -85,7 +86,7 @@ class SystolicArray(wiring.Component):
         super().__init__(
             {
                 "address": In(address_bits),
-                "token": In(Token),
+                "token": In(self._token),
                 "a": In(signed(8)).array(shape.rows),
                 "word": In(8 * shape.word_bytes),
                 "drain_shift": In(1),
@@ -103,7 +104,10 @@ class SystolicArray(wiring.Component):
         bank = MultiplierBank(count=shape.elements, family=shape.family)
         m.submodules.multipliers = bank
         pes = [
-            [PE(accumulator_bits=self.config.accumulator_bits) for _ in range(shape.columns)]
+            [
+                PE(accumulator_bits=self.config.accumulator_bits, scaled=self.config.scaled)
+                for _ in range(shape.columns)
+            ]
             for _ in range(shape.rows)
         ]
         addresses, top_tokens = self._travel(m)
@@ -134,7 +138,7 @@ class SystolicArray(wiring.Component):
         addresses, tokens = [self.address], [self.token]
         for stage in range(1, self.config.shape.stages):
             address = Signal.like(self.address, name=f"address_{stage}", reset_less=True)
-            token = Signal(Token, name=f"token_{stage}")
+            token = Signal(self._token, name=f"token_{stage}")
             m.d.sync += [address.eq(addresses[-1]), token.eq(tokens[-1])]
             addresses.append(address)
             tokens.append(token)
@@ -144,11 +148,13 @@ class SystolicArray(wiring.Component):
         """For each row and stage the token that comes with the operands."""
         rows = []
         for cycle in range(1, OPERAND_LATENCY):
-            late = [Signal(Token, name=f"token_{s}_late_{cycle}") for s in range(len(tokens))]
+            late = [Signal(self._token, name=f"token_{s}_late_{cycle}") for s in range(len(tokens))]
             m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
             tokens = late
         for row in range(self.config.shape.rows):
-            late = [Signal(Token, name=f"token_{row}_{stage}") for stage in range(len(tokens))]
+            late = [
+                Signal(self._token, name=f"token_{row}_{stage}") for stage in range(len(tokens))
+            ]
             m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
             rows.append(late)
             tokens = late
