@@ -12,7 +12,7 @@ from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape, Family
 from shiftwork.hw.schedule import Outline, Schedule
-from shiftwork.quant.program import Conv, Product, Program
+from shiftwork.quant.program import Conv, Program
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""
@@ -435,5 +435,4 @@ def _largest_layer(program: Program) -> Conv | None:
 
 def _weight_bytes(op: Conv) -> int:
     """Bytes of a convolution's weights, those of its shortcuts included."""
-    products = [term for term in op.terms if isinstance(term, Product)]
-    return op.weights.size + sum(term.weights.size for term in products)
+    return sum(weights.nbytes for weights in op.products)

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from shiftwork.hw import rom
 from shiftwork.hw.coded_rom import CodedRom, stages
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import Token
+from shiftwork.hw.layouts import token_layout
 from shiftwork.hw.multiplier import MultiplierBank
 from shiftwork.hw.pe import PE
 from shiftwork.hw.rom import Rom
@@ -75,6 +75,7 @@ class SystolicArray(wiring.Component):
     def __init__(self, *, config: ArrayConfig, weights: Sequence[Sequence[int]] | None):
         self.config = config
         self.weights = weights
+        self._token = token_layout(scaled=config.scaled)
         shape = config.shape
         self._stores: list[Rom | WeightRam] = []
         self._coded: list[CodedRom] = []
@@ -91,7 +92,7 @@ class SystolicArray(wiring.Component):
         super().__init__(
             {
                 "address": In(address_bits),
-                "token": In(Token),
+                "token": In(self._token),
                 "a": In(signed(8)).array(shape.rows),
                 "word": In(8 * shape.word_bytes),
                 "drain_shift": In(1),
@@ -144,7 +145,7 @@ class SystolicArray(wiring.Component):
     def _element(self, index: int) -> PE | ShiftPE:
         config = self.config
         if index < self._multiplied:
-            return PE(accumulator_bits=config.accumulator_bits)
+            return PE(accumulator_bits=config.accumulator_bits, scaled=config.scaled)
         return ShiftPE(
             accumulator_bits=config.accumulator_bits,
             exponents=config.exponents,
@@ -156,7 +157,7 @@ class SystolicArray(wiring.Component):
         addresses, tokens = [self.address], [self.token]
         for stage in range(1, self.config.shape.stages):
             address = Signal.like(self.address, name=f"address_{stage}", reset_less=True)
-            token = Signal(Token, name=f"token_{stage}")
+            token = Signal(self._token, name=f"token_{stage}")
             m.d.sync += [address.eq(addresses[-1]), token.eq(tokens[-1])]
             addresses.append(address)
             tokens.append(token)
@@ -166,11 +167,13 @@ class SystolicArray(wiring.Component):
         """For each row and stage the token that comes with the operands."""
         rows = []
         for cycle in range(1, OPERAND_LATENCY):
-            late = [Signal(Token, name=f"token_{s}_late_{cycle}") for s in range(len(tokens))]
+            late = [Signal(self._token, name=f"token_{s}_late_{cycle}") for s in range(len(tokens))]
             m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
             tokens = late
         for row in range(self.config.shape.rows):
-            late = [Signal(Token, name=f"token_{row}_{stage}") for stage in range(len(tokens))]
+            late = [
+                Signal(self._token, name=f"token_{row}_{stage}") for stage in range(len(tokens))
+            ]
             m.d.sync += [after.eq(before) for before, after in zip(tokens, late, strict=True)]
             rows.append(late)
             tokens = late

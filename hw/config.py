@@ -105,6 +105,8 @@ class ArrayConfig:
         pooling: whether there is a pooling unit.
         depthwise: whether operands can come from a broadcast word.
         segments: inputs that a layer can have in one dot product.
+        scaled: whether accumulators can be multiplied by 2**8 between two of them, as weights of
+            16 bits need it.
         address_bits: width of an activation byte address.
         x_bits, y_bits: widths of the signed position within a line, and of a line number.
         bank_depth: words of ``bank_bytes`` in each bank of activation memory.
@@ -134,6 +136,7 @@ class ArrayConfig:
     pooling: bool
     depthwise: bool
     segments: int = 1
+    scaled: bool = False
     address_bits: int
     x_bits: int
     y_bits: int

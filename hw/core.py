@@ -14,7 +14,7 @@ from shiftwork.hw.flash_loader import FlashError, FlashLoader
 from shiftwork.hw.frame_guard import DISCARDED_BITS, FrameErrors, FrameEvent, FrameGuard
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.input_loader import InputLoader
-from shiftwork.hw.layouts import FetchToken, FramedByte
+from shiftwork.hw.layouts import FramedByte, fetch_token_layout
 from shiftwork.hw.output_sender import OutputSender
 from shiftwork.hw.pooling import Pooling
 from shiftwork.hw.sequencer import Sequencer
@@ -347,7 +347,8 @@ class Core(wiring.Component):
         address = Signal.like(array.address, reset_less=True)
         following = Signal.like(array.address, reset_less=True)
         current = Signal.like(array.address)
-        token = Signal(FetchToken)
+        layout = fetch_token_layout(scaled=config.scaled)
+        token = Signal(layout)
         m.d.sync += token.eq(fetch.token)
         m.d.comb += current.eq(Mux(fetch.token.start, layer.weight_base, following))
         with m.If(fetch.token.valid):
@@ -367,6 +368,8 @@ class Core(wiring.Component):
                 array.load_address.eq(copier.column_address),
                 array.load_data.eq(copier.column_data),
             ]
+        if config.scaled:
+            m.d.comb += array.token.scale.eq(token.scale)
         for r in range(config.shape.rows):
             m.d.comb += array.a[r].eq(fetch.rows[r])
         captured, sums = array.captured, list(array.sums)
@@ -374,7 +377,7 @@ class Core(wiring.Component):
             m.submodules.pooling = pooling = Pooling(config=config)
             word_token = token
             for cycle in range(rom.LATENCY):
-                late = Signal(FetchToken, name=f"word_token_{cycle}")
+                late = Signal(layout, name=f"word_token_{cycle}")
                 m.d.sync += late.eq(word_token)
                 word_token = late
             m.d.comb += [

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from shiftwork.hw import rom, window_walker
 from shiftwork.hw.activation_memory import READ_LATENCY
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import FetchToken, descriptor_layout
+from shiftwork.hw.layouts import descriptor_layout, fetch_token_layout
 from shiftwork.hw.loop_counter import LoopCounter
 from shiftwork.hw.window_walker import ADDRESS_STAGES, WindowWalker
 
@@ -47,6 +47,7 @@ class Fetch(wiring.Component):
 
     def __init__(self, *, config: ArrayConfig):
         self.config = config
+        self._token = fetch_token_layout(scaled=config.scaled)
         shape = config.shape
         super().__init__(
             {
@@ -57,7 +58,7 @@ class Fetch(wiring.Component):
                 "read_enable": Out(1),
                 "read_address": Out(config.address_bits),
                 "read_data": In(8 * shape.word_bytes),
-                "token": Out(FetchToken),
+                "token": Out(self._token),
                 "rows": Out(signed(8)).array(shape.rows),
                 "word": Out(8 * shape.word_bytes),
             }
@@ -148,7 +149,7 @@ class Fetch(wiring.Component):
         return Cat(walker.window_last for walker in walkers).bit_select(self.layer.segments, 1)
 
     def _add_token(self, m: Module, walkers: list[WindowWalker]) -> None:
-        merged = Signal(FetchToken)
+        merged = Signal(self._token)
         m.d.comb += merged.eq(walkers[0].token)
         for index, walker in enumerate(walkers):
             final = 1 if len(walkers) == 1 else self.layer.segments == index
@@ -160,7 +161,7 @@ class Fetch(wiring.Component):
                 if index:
                     m.d.comb += [merged.first.eq(0), merged.start.eq(0)]
         depth = TOKEN_LATENCY - window_walker.TOKEN_STAGES
-        stages = [merged] + [Signal(FetchToken, name=f"token_{i}") for i in range(depth)]
+        stages = [merged] + [Signal(self._token, name=f"token_{i}") for i in range(depth)]
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         m.d.comb += self.token.eq(stages[-1])

@@ -51,7 +51,7 @@ def stored_bias(program: Program, op: Op, least_shift: int) -> NDArray[np.int64]
     for segment in segments(program, op, least_shift=least_shift):
         assert segment.weights is not None
         sums = segment.weights.reshape(len(segment.weights), -1).sum(axis=1, dtype=np.int64)
-        bias += segment.source.stored_offset * sums
+        bias += segment.source.stored_offset * sums << segment.power
     if isinstance(op, Conv):
         bias += op.bias
     return bias + rounding(program, op, least_shift)

@@ -15,6 +15,8 @@ Token = data.StructLayout({"valid": 1, "last": 1, "broadcast": 1})
 
 With ``broadcast`` the operand is the column's own byte of the broadcast word, not the row's.
 """
+ScaledToken = data.StructLayout({"valid": 1, "last": 1, "broadcast": 1, "scale": 1})
+"""The same where accumulators are scaled: with ``scale`` before this product is added."""
 
 FetchToken = data.StructLayout(
     {"valid": 1, "start": 1, "first": 1, "last": 1, "broadcast": 1, "advance": 1}
@@ -24,6 +26,20 @@ FetchToken = data.StructLayout(
 ``start`` marks the first byte of a tile, ``first`` and ``last`` those of a dot product;
 ``broadcast`` the words of a depthwise layer. With ``advance`` the next weight is another one.
 """
+ScaledFetchToken = data.StructLayout(
+    {"valid": 1, "start": 1, "first": 1, "last": 1, "broadcast": 1, "advance": 1, "scale": 1}
+)
+"""The same with the bit ``scale`` of :data:`ScaledToken`."""
+
+
+def token_layout(*, scaled: bool) -> data.StructLayout:
+    """Of the tokens in an array."""
+    return ScaledToken if scaled else Token
+
+
+def fetch_token_layout(*, scaled: bool) -> data.StructLayout:
+    """Of the tokens that leave the fetch unit."""
+    return ScaledFetchToken if scaled else FetchToken
 
 
 class Move(IntEnum):

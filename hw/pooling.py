@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import FetchToken
+from shiftwork.hw.layouts import fetch_token_layout
 
 SUM_LATENCY = 1
 """Cycles from a window's last word to its results in the drain register."""
@@ -38,7 +38,7 @@ class Pooling(wiring.Component):
         super().__init__(
             {
                 "word": In(8 * shape.word_bytes),
-                "token": In(FetchToken),
+                "token": In(fetch_token_layout(scaled=config.scaled)),
                 "drain_shift": In(1),
                 "sums": Out(signed(config.accumulator_bits)).array(shape.lanes),
                 "captured": Out(1),

@@ -548,8 +548,9 @@ def _descriptors(
     frees = last_reader(program)
     result = []
     most = max(len(work.walks) for work in works)
+    scaled = _scaled(works)
     if engine is not None:
-        most = max(most, engine.segments)
+        most, scaled = max(most, engine.segments), scaled or engine.scaled
     for work in works:
         descriptor = {
             "pool": int(work.pool),
@@ -571,6 +572,8 @@ def _descriptors(
             copied += words * shape.word_bytes
         for index in range(most):
             fields = _segment_fields(program, work, index, memory, address_bits)
+            if scaled:
+                fields["scale"] = int(index < len(work.walks) and work.walks[index].segment.scale)
             descriptor |= {f"{name}_{index}": value for name, value in fields.items()}
         weight_base += work.weight_bytes
         parameter_base += work.parameters(shape)
@@ -606,8 +609,8 @@ def _segment_fields(
 ) -> dict[str, int]:
     """A segment's fields; those of the first one where the layer has no such segment."""
     number = index if index < len(work.walks) else 0
-    walk, name = work.walks[number], work.op.inputs[number]
-    fields = walk.fields()
+    walk = work.walks[number]
+    name, fields = walk.segment.source.name, walk.fields()
     top = walk.segment.padding[0] * fields["row_bytes"]
     channel = work.first_channel if walk.segment.kind is Kind.CHANNELS else 0
     return {
@@ -939,6 +942,7 @@ def _config(
         pooling=any(work.pool for work in works),
         depthwise=any(w.segment.kind is Kind.CHANNELS for work in works for w in work.walks),
         segments=most,
+        scaled=_scaled(works) or (engine is not None and engine.scaled),
         address_bits=address_bits,
         x_bits=signed_bits(min(lo for lo, _ in reach), max(hi for _, hi in reach)),
         y_bits=signed_bits(min(lo for lo, _ in lines), max(hi for _, hi in lines)),
@@ -955,6 +959,11 @@ def _config(
         tables=len(table_images(program)),
         exponents=exponents_of(program.codebook, products=shape.products, name=program.name),
     )
+
+
+def _scaled(works: list[_Work]) -> bool:
+    """Whether any accumulator is scaled between two segments."""
+    return any(walk.segment.scale for work in works for walk in work.walks)
 
 
 def _reach(walk: Walk) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.quant.codebook import average_exponents, summands
+from shiftwork.quant.digits import DIGIT_BITS, split
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import (
     AveragePool,
@@ -27,6 +28,7 @@ from shiftwork.quant.program import (
     Program,
     Residual,
     Tensor,
+    WeightArray,
 )
 
 LEAST_BYTE = 0x80
@@ -53,10 +55,13 @@ class Segment:
         outputs: number of output channels.
         kernel, stride, padding, dilation: the window.
         border: the stored byte outside of the feature map.
-        weights: int8 ``[O, kh, kw, I]``, ``I`` = 1 for channels; None for a maximum.
+        weights: int8 ``[O, kh, kw, I]``, ``I`` = 1 for channels; None for a maximum. Those of 16
+            bits are two segments, one for each digit.
         hold: all weights are the same one, so that a column stores it once.
         repeats: the window is walked as often over the same place: a residual's factor is the sum
             of that many weights; its ``kh`` counts them.
+        power: exponent of the power of two that its sum is multiplied with by what comes behind it.
+        scale: its first product comes to an accumulator that is scaled before.
     """
 
     kind: Kind
@@ -70,6 +75,8 @@ class Segment:
     weights: NDArray[np.int8] | None = None
     hold: bool = False
     repeats: bool = False
+    power: int = 0
+    scale: bool = False
 
     def part(self, first: int, outputs: int) -> "Segment":
         """The same for ``outputs`` of the output channels, from ``first`` on."""
@@ -298,12 +305,12 @@ def segments(program: Program, op: Op, *, least_shift: int = 0) -> tuple[Segment
     match op:
         case Conv():
             terms = zip(op.terms, program.sources(op)[1:], strict=True)
-            return (
+            return _in_turn(
                 _conv(op, source, depthwise=op.groups > 1 and source.shape[2] > 1),
                 *(
                     _conv(term, tensor, depthwise=False)
                     if isinstance(term, Product)
-                    else _residual(term, tensor, program.codebook)
+                    else (_residual(term, tensor, program.codebook, scaled=op.wide),)
                     for term, tensor in terms
                 ),
             )
@@ -325,23 +332,54 @@ def segments(program: Program, op: Op, *, least_shift: int = 0) -> tuple[Segment
             raise ProgramError(f"op '{op.name}' of kind {type(op).__name__} has no hardware")
 
 
-def _conv(op: Conv | Product, source: Tensor, *, depthwise: bool) -> Segment:
-    return Segment(
-        kind=Kind.CHANNELS if depthwise else Kind.ROWS,
-        source=source,
-        outputs=len(op.weights),
-        kernel=op.kernel,
-        stride=op.stride,
-        padding=op.padding,
-        dilation=op.dilation,
-        border=_stored(op.pad_value, source),
-        weights=op.weights,
+def _in_turn(*parts: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The segments in the order in which accumulators take them: Horner's rule.
+
+    Those with the greatest power come first; the accumulator is scaled between two powers.
+    """
+    ordered = sorted((part for group in parts for part in group), key=lambda part: -part.power)
+    return tuple(
+        replace(part, scale=before is not None and part.power < before.power)
+        for before, part in zip([None, *ordered], ordered, strict=False)
     )
 
 
-def _residual(term: Residual, source: Tensor, codebook: Sequence[int] | None) -> Segment:
-    """A window of one pixel, walked once for each of the weights that add up to ``2**k``."""
-    factors = np.int64(1) << term.shift
+def _conv(op: Conv | Product, source: Tensor, *, depthwise: bool) -> tuple[Segment, ...]:
+    """A segment for each digit of the weights."""
+    return tuple(
+        Segment(
+            kind=Kind.CHANNELS if depthwise else Kind.ROWS,
+            source=source,
+            outputs=len(op.weights),
+            kernel=op.kernel,
+            stride=op.stride,
+            padding=op.padding,
+            dilation=op.dilation,
+            border=_stored(op.pad_value, source),
+            weights=weights,
+            power=power,
+        )
+        for power, weights in _digits(op.weights)
+    )
+
+
+def _digits(weights: WeightArray) -> tuple[tuple[int, NDArray[np.int8]], ...]:
+    """The weights in 8 bits, and the exponents of what they are multiplied with."""
+    if weights.dtype == np.int8:
+        return ((0, weights.astype(np.int8, copy=False)),)
+    high, low = split(weights)
+    return (DIGIT_BITS, high), (0, low)
+
+
+def _residual(
+    term: Residual, source: Tensor, codebook: Sequence[int] | None, *, scaled: bool
+) -> Segment:
+    """A window of one pixel, walked once for each of the weights that add up to ``2**k``.
+
+    Where accumulators are ``scaled`` that does a part of it, if every ``k`` is large enough.
+    """
+    power = DIGIT_BITS if scaled and term.shift.min() >= DIGIT_BITS else 0
+    factors = np.int64(1) << (term.shift - power)
     parts = _largest_parts(factors) if codebook is None else _coded_parts(factors, codebook)
     return Segment(
         kind=Kind.CHANNELS,
@@ -350,6 +388,7 @@ def _residual(term: Residual, source: Tensor, codebook: Sequence[int] | None) ->
         kernel=(parts.shape[1], 1),
         weights=parts.astype(np.int8)[:, :, None, None],
         repeats=True,
+        power=power,
     )
 
 

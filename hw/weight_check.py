@@ -11,7 +11,7 @@ from amaranth.utils import ceil_log2
 
 from shiftwork.hw.array import OPERAND_LATENCY
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import Token
+from shiftwork.hw.layouts import token_layout
 from shiftwork.hw.shift_product import multiplied, offset
 
 FACTOR_BITS = 16
@@ -59,7 +59,7 @@ class WeightCheck(wiring.Component):
             {
                 "running": Out(1),
                 "address": Out(max(1, ceil_log2(self.depth))),
-                "token": Out(Token),
+                "token": Out(token_layout(scaled=config.scaled)),
                 "a": Out(signed(8)),
                 "captured": In(1),
                 "sums": In(signed(config.accumulator_bits)).array(config.shape.lanes),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
 from shiftwork.hw.config import ArrayConfig
-from shiftwork.hw.layouts import FetchToken, descriptor_layout
+from shiftwork.hw.layouts import descriptor_layout, fetch_token_layout
 from shiftwork.hw.loop_counter import LoopCounter
 
 ADDRESS_STAGES = 4
@@ -106,7 +106,7 @@ class WindowWalker(wiring.Component):
                 "row": Out(max(1, ceil_log2(shape.rows))),
                 "address": Out(config.address_bits),
                 "inside": Out(shape.word_bytes),
-                "token": Out(FetchToken),
+                "token": Out(fetch_token_layout(scaled=config.scaled)),
             }
         )
 
@@ -267,6 +267,8 @@ class WindowWalker(wiring.Component):
             self.token.broadcast.eq(segment.broadcast),
             self.token.advance.eq(~segment.hold | taps.block_end),
         ]
+        if self.config.scaled:
+            m.d.sync += self.token.scale.eq(first & segment.scale)
 
     def _add_moves(self, m: Module, loops: _Loops) -> _Moves:
         """Registers all that selects and enables, so that no logic stands before the addresses."""

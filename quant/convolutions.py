@@ -15,7 +15,7 @@ from shiftwork.quant.layers import Real, State, States, bounded, run_node
 from shiftwork.quant.levels import Levels
 from shiftwork.quant.moments import moments
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Op, Tensor
+from shiftwork.quant.program import Op, Tensor, WeightArray
 from shiftwork.quant.rounding import Compensation, Nearest, Rounding
 from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
 from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
@@ -58,8 +58,10 @@ def quantize_conv(
     rounding = _rounding(convs, states, options, levels)
     copies = []
     while True:
-        target = _target(layer, _rows(layer, convs, states), real, rounding, options)
-        coarsest = int(target.integers.exponents.min())
+        rows = _rows(layer, convs, states, levels)
+        target = _target(layer, rows, real, rounding, options)
+        # What is added to weights of 16 bits goes in front of their second digits: 8 bits coarser.
+        coarsest = int(target.integers.exponents.min()) - levels.finer_bits
         fine = [name for name in layer.residuals if states[name].tensor.exponent > coarsest]
         if not fine:
             break
@@ -80,7 +82,7 @@ def layer_convs(layer: Layer) -> tuple[Conv, ...]:
 def weighted_rows(layer: Layer, states: States, options: QuantizerOptions) -> WeightedRows:
     """The weights of a convolution, and how much each of them matters."""
     convs = layer_convs(layer)
-    weights = _rows(layer, convs, states).weights
+    weights = _rows(layer, convs, states, Levels()).weights
     importance = np.einsum("...kk->...k", _moments(convs, states, options))
     return WeightedRows(weights, np.broadcast_to(importance, weights.shape))
 
@@ -98,9 +100,10 @@ def _rounding(
     return Compensation.of(_moments(convs, states, options), levels)
 
 
-def _rows(layer: Layer, convs: tuple[Conv, ...], states: States) -> Rows:
+def _rows(layer: Layer, convs: tuple[Conv, ...], states: States, levels: Levels) -> Rows:
     sources = tuple(states[conv.input].tensor for conv in convs)
-    return Rows.of(convs, sources, tuple(states[name].tensor for name in layer.residuals))
+    residuals = tuple(states[name].tensor for name in layer.residuals)
+    return Rows.of(convs, sources, residuals, levels.finer_bits)
 
 
 def _float_sum(layer: Layer, states: States) -> Real:
@@ -199,7 +202,7 @@ def _quantized(
     convs, rows = layer_convs(layer), target.rows
     exponents, weights = target.integers.exponents, target.integers.weights
     parts = _parts(convs, weights)
-    sums = _integer_sum(layer, parts, exponents, states)
+    sums = _integer_sum(layer, parts, exponents, states, target.integers.levels)
     bias = rows.integer_bias(exponents, weights)
     if options.bias_correction:
         wanted = real if target.grid is None else real + target.grid.offset
@@ -226,8 +229,9 @@ def convolution_op(
     """The op that computes ``target`` with ``bias[O]``, and its output tensor."""
     convs, tensor = layer_convs(layer), target.tensor
     node, exponents = convs[0], target.integers.exponents
+    dtype = target.integers.levels.dtype
     parts = [
-        (conv, part)
+        (conv, part.astype(dtype))
         for term in target.integers.terms
         for conv, part in zip(convs, _parts(convs, term), strict=True)
     ]
@@ -235,7 +239,7 @@ def convolution_op(
         name=node.name,
         input=node.input,
         output=layer.output,
-        weights=parts[0][1].astype(np.int8),
+        weights=parts[0][1],
         bias=bias.astype(np.int64),
         shift=np.zeros_like(exponents) if target.raw else exponents - tensor.exponent,
         lo=-128 if target.raw else tensor.lo,
@@ -263,14 +267,20 @@ def _parts(convs: tuple[Conv, ...], weights: FloatArray) -> tuple[FloatArray, ..
 
 
 def _integer_sum(
-    layer: Layer, parts: tuple[FloatArray, ...], exponents: IntegerArray, states: States
+    layer: Layer,
+    parts: tuple[FloatArray, ...],
+    exponents: IntegerArray,
+    states: States,
+    levels: Levels,
 ) -> NDArray[np.float64]:
     """``sum(w * (q - zero_point))`` in integers, ``[N, H', W', O]``, borders at zero."""
     total = np.zeros(1)
     for conv, part in zip(layer_convs(layer), parts, strict=True):
-        node = replace(conv, weights=part.astype(np.float32), bias=np.zeros(len(part), np.float32))
         x = states[conv.input].centred
-        total = total + run_node(node, x, layer.shape).astype(np.float64)
+        for factor, digit in levels.digits(part):
+            own, bias = digit.astype(np.float32), np.zeros(len(part), np.float32)
+            dot = run_node(replace(conv, weights=own, bias=bias), x, layer.shape)
+            total = total + factor * dot.astype(np.float64)
     for name in layer.residuals:
         state = states[name]
         total = total + state.integer * np.exp2(exponents - float(state.tensor.exponent))
@@ -278,12 +288,12 @@ def _integer_sum(
 
 
 def _products(
-    parts: Sequence[tuple[Conv, FloatArray]], tensors: Mapping[str, Tensor]
+    parts: Sequence[tuple[Conv, WeightArray]], tensors: Mapping[str, Tensor]
 ) -> tuple[program.Product, ...]:
     return tuple(
         program.Product(
             input=conv.input,
-            weights=part.astype(np.int8),
+            weights=part,
             stride=conv.stride,
             padding=conv.padding,
             dilation=conv.dilation,

@@ -27,6 +27,7 @@ class Rows:
         bias: ``[O]``, reals.
         lows, highs, zero_points: ``[K]``, of the integers that the columns read.
         residuals: the tensors that are added.
+        finer_bits: bits that the weights have beyond 8: the accumulator may be as much finer.
     """
 
     name: str
@@ -36,10 +37,15 @@ class Rows:
     highs: FloatArray
     zero_points: FloatArray
     residuals: tuple[Tensor, ...] = ()
+    finer_bits: int = 0
 
     @classmethod
     def of(
-        cls, convs: tuple[Conv, ...], sources: tuple[Tensor, ...], residuals: tuple[Tensor, ...]
+        cls,
+        convs: tuple[Conv, ...],
+        sources: tuple[Tensor, ...],
+        residuals: tuple[Tensor, ...],
+        finer_bits: int = 0,
     ) -> "Rows":
         """The rows of ``convs``, which read ``sources``, and of what is added to them."""
         weights, lows, highs, zero_points = [], [], [], []
@@ -59,6 +65,7 @@ class Rows:
             highs=np.concatenate(highs),
             zero_points=np.concatenate(zero_points),
             residuals=residuals,
+            finer_bits=finer_bits,
         )
 
     def greatest_exponent(self, output_exponent: int | None) -> float:
@@ -66,7 +73,7 @@ class Rows:
         limits = [tensor.exponent + MAX_RESIDUAL_SHIFT for tensor in self.residuals]
         if output_exponent is not None:
             limits.append(output_exponent + USEFUL_SHIFT)
-        return min(limits, default=np.inf)
+        return min(limits, default=np.inf) + self.finer_bits
 
     def integer_bias(
         self, exponents: IntegerArray, weights: FloatArray, bias: FloatArray | None = None

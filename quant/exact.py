@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shiftwork.errors import ModelError
 from shiftwork.quant import graph, program
@@ -22,7 +21,7 @@ from shiftwork.quant.graph import Graph, Grid
 from shiftwork.quant.input_grid import tensor_of_grid
 from shiftwork.quant.layers import bounded, move_op
 from shiftwork.quant.levels import INT8
-from shiftwork.quant.program import MAX_ACCUMULATOR_BITS, Op, Tensor
+from shiftwork.quant.program import MAX_ACCUMULATOR_BITS, Op, Tensor, WeightArray
 from shiftwork.quant.row_quantizer import IntegerRows
 from shiftwork.quant.scales import FloatArray
 
@@ -94,11 +93,8 @@ def _outside(steps: Sequence[Step], lo: int, hi: int) -> tuple[str, int]:
     )
 
 
-def _weights(op: Op) -> list[NDArray[np.int8]]:
-    if not isinstance(op, program.Conv):
-        return []
-    products = [term.weights for term in op.terms if isinstance(term, program.Product)]
-    return [op.weights, *products]
+def _weights(op: Op) -> tuple[WeightArray, ...]:
+    return op.products if isinstance(op, program.Conv) else ()
 
 
 def _exact_step(

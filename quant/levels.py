@@ -1,11 +1,14 @@
-"""The integers that weights may become: all of int8, or what the values of a codebook make up."""
+"""The integers that weights may become: all of 8 or 16 bits, or what a codebook makes up."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftwork.quant.digits import BASE, DIGIT_BITS, split
+from shiftwork.quant.program import INT16
 from shiftwork.quant.scales import FloatArray, half_up
 
 INT8 = (-128, 127)
@@ -20,10 +23,27 @@ class Levels:
     Attributes:
         codebook: values in ascending order; None for all of int8.
         sums: a weight is the sum of two of the values, rather than one.
+        wide: without a codebook, weights of 16 bits rather than 8.
     """
 
     codebook: tuple[int, ...] | None = None
     sums: bool = False
+    wide: bool = False
+
+    @property
+    def widened(self) -> "Levels":
+        """Weights of 16 bits."""
+        return replace(self, wide=True)
+
+    @property
+    def dtype(self) -> type[np.signedinteger[Any]]:
+        """What holds a level, or a value of a sum."""
+        return np.int16 if self.wide else np.int8
+
+    @property
+    def finer_bits(self) -> int:
+        """Bits of a weight beyond 8."""
+        return DIGIT_BITS if self.wide else 0
 
     @property
     def summed(self) -> "Levels":
@@ -34,14 +54,14 @@ class Levels:
     def bounds(self) -> tuple[int, int]:
         """The least and the greatest."""
         if self.codebook is None:
-            return INT8
+            return INT16 if self.wide else INT8
         terms = 2 if self.sums else 1
         return terms * self.codebook[0], terms * self.codebook[-1]
 
     def nearest(self, values: NDArray) -> FloatArray:
         """The level next to each of ``values``; of two as near the greater one."""
         if self.codebook is None:
-            return np.clip(half_up(values), *INT8)
+            return np.clip(half_up(values), *self.bounds)
         levels = self._levels
         middles = (levels[1:] + levels[:-1]) / 2
         return levels[np.searchsorted(middles, values, side="right")]
@@ -52,6 +72,13 @@ class Levels:
             return weights[None]
         places = np.searchsorted(self._levels, weights)
         return np.array(list(self._pairs.values()), np.float64).T[:, places]
+
+    def digits(self, weights: NDArray) -> tuple[tuple[int, NDArray], ...]:
+        """The numbers of 8 bits that make up ``weights``, and what each is multiplied with."""
+        if not self.wide:
+            return ((1, weights),)
+        high, low = split(weights)
+        return (BASE, high), (1, low)
 
     @cached_property
     def _levels(self) -> FloatArray:

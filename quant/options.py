@@ -43,6 +43,9 @@ class QuantizerOptions:
             first give the program a codebook.
         sums: names of layers whose weights are each the sum of two of the codebook's values: more
             exact, at twice the bytes and twice the cycles. Not for depthwise ones.
+        wide: names of layers whose weights have 16 bits rather than 8: 256 times finer, at twice
+            the bytes and twice the cycles; ``("all",)`` for every layer. Only with weights of
+            int8.
         input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
             if it is to be other than what the source model or the samples say.
 
@@ -61,6 +64,7 @@ class QuantizerOptions:
     rounding: Literal["compensated", "nearest"] = "compensated"
     weights: Weights = "int8"
     sums: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
     input_scale: float | None = None
     input_zero_point: int = 0
 
@@ -75,6 +79,11 @@ class QuantizerOptions:
             raise DataError(
                 "option sums adds up values of few, which weights of int8 are not: choose other "
                 "weights, such as shared16"
+            )
+        if self.wide and self.weights != "int8":
+            raise DataError(
+                f"option wide gives layers 16 bits among those of int8, and weights are "
+                f"{self.weights}: leave one of them out"
             )
         if self.input_scale is not None and not 0.0 < self.input_scale < np.inf:
             raise DataError(f"option input_scale must be positive, not {self.input_scale}")

@@ -34,8 +34,8 @@ from shiftwork.quant.whole_file import whole_file
 FORMAT_VERSION = 2
 ENDS_VERSION = 3
 """Of files with a :class:`TopScore` or raw input, which readers of version 2 have to refuse."""
-TABLE_VERSION = 4
-"""Of files with tables, which readers of version 3 have to refuse."""
+LATEST_VERSION = 4
+"""Of files with tables or weights of 16 bits, which readers of versions 2 and 3 have to refuse."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
@@ -43,6 +43,10 @@ _MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
 MAX_CLASSES = (1 << 16) - 1
+INT16 = (-(1 << 15), 127 * 256 + 127)
+"""Weights of 16 bits: what two digits of -128..127 to the base 256 make up, within int16."""
+WeightArray = NDArray[np.signedinteger[Any]]
+"""int8 or int16."""
 
 
 def signed_bits(lo: int, hi: int) -> int:
@@ -139,12 +143,12 @@ class Product:
 
     Attributes:
         input: the tensor that it reads.
-        weights: int8 ``[O, kh, kw, I]``, at the exponent ``f_acc[o] - f_input``.
+        weights: int8 or int16 ``[O, kh, kw, I]``, at the exponent ``f_acc[o] - f_input``.
         pad_value: the input tensor's zero point, in its true domain.
     """
 
     input: str
-    weights: NDArray[np.int8]
+    weights: WeightArray
     stride: Pair = (1, 1)
     padding: Padding = (0, 0, 0, 0)
     dilation: Pair = (1, 1)
@@ -183,7 +187,7 @@ class Conv(Op):
     With a ``table`` the output is its value at ``y``.
 
     Attributes:
-        weights: int8 ``[O, kh, kw, I / groups]``.
+        weights: int8 or int16 ``[O, kh, kw, I / groups]``; int16 ones are in :data:`INT16`.
         bias: int64 ``[O]``, at the accumulator's exponent.
         shift: int64 ``[O]``, 0..31.
         pad_value: the input tensor's zero point, in its true domain.
@@ -193,7 +197,7 @@ class Conv(Op):
         table: what is looked up behind it, if anything is.
     """
 
-    weights: NDArray[np.int8]
+    weights: WeightArray
     bias: NDArray[np.int64]
     shift: NDArray[np.int64]
     lo: int = -128
@@ -213,6 +217,16 @@ class Conv(Op):
         return (self.input, *(term.input for term in self.terms))
 
     @property
+    def products(self) -> tuple[WeightArray, ...]:
+        """The weights of all its dot products: its own, then those of its terms."""
+        return (self.weights, *(t.weights for t in self.terms if isinstance(t, Product)))
+
+    @property
+    def wide(self) -> bool:
+        """Whether any of its weights have 16 bits."""
+        return any(weights.dtype == np.int16 for weights in self.products)
+
+    @property
     def kernel(self) -> Pair:
         """Height and width of the window."""
         return self.weights.shape[1], self.weights.shape[2]
@@ -220,8 +234,7 @@ class Conv(Op):
     @property
     def macs_per_output(self) -> int:
         """Multiply-accumulates of one output value; a residual is none."""
-        products = [term.weights for term in self.terms if isinstance(term, Product)]
-        return sum(weights[0].size for weights in (self.weights, *products))
+        return sum(weights[0].size for weights in self.products)
 
     def accumulator_range(
         self, source: Tensor, *others: Tensor
@@ -243,7 +256,7 @@ class Conv(Op):
 
 
 def _dot_range(
-    weights: NDArray[np.int8], tensor: Tensor, pad_value: int
+    weights: WeightArray, tensor: Tensor, pad_value: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Least and greatest dot product of each row of ``weights`` over all inputs."""
     w = weights.reshape(len(weights), -1).astype(np.int64)
@@ -710,10 +723,10 @@ class Program:
         path = Path(path)
         header, arrays = _read(path)
         version = header.get("version") if isinstance(header, dict) else None
-        if version not in (FORMAT_VERSION, ENDS_VERSION, TABLE_VERSION):
+        if version not in (FORMAT_VERSION, ENDS_VERSION, LATEST_VERSION):
             raise ProgramError(
                 f"{path} has the format version {version!r:.20}; this Shiftwork reads "
-                f"{FORMAT_VERSION}, {ENDS_VERSION} and {TABLE_VERSION}"
+                f"{FORMAT_VERSION} to {LATEST_VERSION}"
             )
         try:
             return _decode(header, arrays)
@@ -743,10 +756,15 @@ def _read(path: Path) -> tuple[Any, dict[str, NDArray]]:
 
 
 def _verify_weights(name: str, weights: NDArray, source: Tensor, groups: int) -> None:
-    if weights.dtype != np.int8 or weights.ndim != 4 or not weights.size:
+    if weights.dtype not in (np.int8, np.int16) or weights.ndim != 4 or not weights.size:
         raise ProgramError(
-            f"op '{name}': weights must be int8 [O, kh, kw, I], none of them 0, not "
+            f"op '{name}': weights must be int8 or int16 [O, kh, kw, I], none of them 0, not "
             f"{weights.dtype} {list(weights.shape)}"
+        )
+    if weights.dtype == np.int16 and weights.max() > INT16[1]:
+        raise ProgramError(
+            f"op '{name}': weights of 16 bits must be {INT16[0]}..{INT16[1]}, two digits of "
+            f"-128..127 to the base 256, not {weights.max()}"
         )
     if weights.shape[3] * groups != source.shape[2]:
         raise ProgramError(
@@ -927,8 +945,9 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
 
 
 def _version(program: Program) -> int:
-    if program.tables:
-        return TABLE_VERSION
+    """The oldest format version whose readers understand the program."""
+    if program.tables or any(isinstance(op, Conv) and op.wide for op in program.ops):
+        return LATEST_VERSION
     return ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION
 
 

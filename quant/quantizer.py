@@ -33,6 +33,8 @@ from shiftwork.quant.shared_weights import shared_codebook
 __all__ = ["QuantizerOptions", "quantize"]
 
 MAX_CALIBRATION_SAMPLES = 1000
+ALL_LAYERS = "all"
+"""In place of the names of layers with weights of 16 bits."""
 Progress = Callable[[str], None]
 
 
@@ -72,14 +74,16 @@ def quantize(
     source_tensor = _input_tensor(network, samples, options)
     plan = layers(network, rounded=network.grids.keys())
     _check_sums(network, options)
+    options = _with_wide(network, options)
     steps = exact_steps(network, plan, source_tensor, options.weights)
     levels = Levels(INT4 if options.weights == "int4" else None)
     if steps is None:
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
-    elif options.sums:
+    elif options.sums or options.wide:
         raise ModelError(
             f"the network '{source.name}' is quantized already, and its weights are taken over as "
-            "they are: they cannot become sums; quantize its float original"
+            f"they are: they cannot become {'sums' if options.sums else 'weights of 16 bits'}; "
+            "quantize its float original"
         )
     return Program(
         name=source.name,
@@ -142,12 +146,11 @@ def _scaled_by(tensor: Tensor, scale: NDArray[np.float64]) -> Tensor:
 
 def _info(options: QuantizerOptions) -> dict[str, str]:
     """The options as text; without those for weights where they are any int8, as ever."""
-    texts = {key: str(value) for key, value in asdict(options).items() if key != "sums"}
+    names = {"sums": options.sums, "wide": options.wide}
+    texts = {key: str(value) for key, value in asdict(options).items() if key not in names}
     if options.weights == "int8":
         del texts["weights"]
-    if options.sums:
-        texts["sums"] = ", ".join(options.sums)
-    return texts
+    return texts | {key: ", ".join(chosen) for key, chosen in names.items() if chosen}
 
 
 def summable(network: Graph) -> dict[str, int]:
@@ -155,10 +158,19 @@ def summable(network: Graph) -> dict[str, int]:
 
     What is added to a layer's output before it is rounded is of the layer.
     """
+    return _weight_counts(network, depthwise=False)
+
+
+def widenable(network: Graph) -> dict[str, int]:
+    """The same of the layers whose weights may have 16 bits."""
+    return _weight_counts(network, depthwise=True)
+
+
+def _weight_counts(network: Graph, *, depthwise: bool) -> dict[str, int]:
     return {
         layer.node.name: sum(conv.weights.size for conv in (layer.node, *layer.products))
         for layer in layers(network)
-        if isinstance(layer.node, graph.Conv) and layer.node.groups == 1
+        if isinstance(layer.node, graph.Conv) and (depthwise or layer.node.groups == 1)
     }
 
 
@@ -170,6 +182,20 @@ def _check_sums(network: Graph, options: QuantizerOptions) -> None:
                 f"option sums names '{name}', but only layers that are not depthwise can have sums "
                 f"of two values as weights: {', '.join(possible) or 'the network has none'}"
             )
+
+
+def _with_wide(network: Graph, options: QuantizerOptions) -> QuantizerOptions:
+    """The options with the names of all layers in place of "all"; names are checked."""
+    possible = widenable(network)
+    if options.wide == (ALL_LAYERS,) and ALL_LAYERS not in possible:
+        return replace(options, wide=tuple(possible))
+    for name in options.wide:
+        if name not in possible:
+            raise DataError(
+                f"option wide names '{name}', but the layers that have weights are "
+                f"{', '.join(possible) or 'none'}"
+            )
+    return options
 
 
 def _chosen_steps(
@@ -273,12 +299,18 @@ def _quantize_layer(
 ) -> list[tuple[Op, State]]:
     match layer.node:
         case graph.Conv():
-            summed = layer.node.name in options.sums
-            return quantize_conv(layer, states, options, levels.summed if summed else levels)
+            return quantize_conv(layer, states, options, _own(levels, layer.node.name, options))
         case graph.AveragePool() as node:
             return [quantize_average(layer, node, states[node.input], options)]
         case node:
             return [quantize_move(layer, states[node.input])]
+
+
+def _own(levels: Levels, name: str, options: QuantizerOptions) -> Levels:
+    """What the weights of the layer ``name`` may become."""
+    if name in options.wide:
+        return levels.widened
+    return levels.summed if name in options.sums else levels
 
 
 def _input_tensor(network: Graph, samples: NDArray, options: QuantizerOptions) -> Tensor:

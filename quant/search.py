@@ -5,7 +5,7 @@ layers get wider weights one after the other. That takes some twenty trials, whe
 would be thousands. ``docs/search.md`` has the reasons.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -74,6 +74,7 @@ def search(
     *,
     layers: Mapping[str, int],
     effects: Effects,
+    widenable: Mapping[str, int] | None = None,
 ) -> Found:
     """The recipe that keeps ``bounds``.
 
@@ -87,11 +88,13 @@ def search(
         layers: those that may have sums as weights, and how many weights each has.
         effects: for a recipe, the power of the noise that each layer's own error makes in the
             output, by the layer's name.
+        widenable: layers that may have weights of 16 bits, and how many each has. They get them
+            where nothing else keeps the bounds.
 
     Raises:
         CapacityError: if no recipe that was tried keeps the bounds.
     """
-    found = _Search(measure, bounds, layers, effects)
+    found = _Search(measure, bounds, layers, effects, widenable or {})
     choice = found.choose(base)
     gains = [gain for name in PASSES if (gain := found.gain(choice, *name)) is not None]
     return Found(
@@ -106,12 +109,18 @@ def difference(options: QuantizerOptions, base: QuantizerOptions) -> str:
     """How ``options`` differ from ``base``, in words; their weights in any case."""
     parts: list[str] = [options.weights]
     if options.sums:
-        parts.append(f"sums in {len(options.sums)} layer{'s' if len(options.sums) > 1 else ''}")
+        parts.append(f"sums in {_counted(options.sums)}")
+    if options.wide:
+        parts.append(f"16 bits in {_counted(options.wide)}")
     for name, key, _ in PASSES:
         value = getattr(options, key)
         if value != getattr(base, key):
             parts.append(described(name, value))
     return ", ".join(parts)
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"{len(names)} layer{'s' if len(names) > 1 else ''}"
 
 
 def described(name: str, value: Any) -> str:
@@ -129,15 +138,22 @@ class _Search:
     """The trials so far, and where the next ones are."""
 
     def __init__(
-        self, measure: Measure, bounds: Bounds, layers: Mapping[str, int], effects: Effects
+        self,
+        measure: Measure,
+        bounds: Bounds,
+        layers: Mapping[str, int],
+        effects: Effects,
+        widenable: Mapping[str, int],
     ) -> None:
         self.trials: dict[QuantizerOptions, Trial] = {}
         self._measure, self._bounds = measure, bounds
         self._layers, self._effects = layers, effects
+        self._widenable = widenable
 
     def choose(self, base: QuantizerOptions) -> Trial:
         """The best recipe that keeps the bounds."""
-        wide = self._trial(replace(base, weights="int8", sums=()))
+        base = replace(base, sums=(), wide=())
+        wide = self._trial(replace(base, weights="int8"))
         if self._bounds.hold(wide.weight_bytes) and not self._bounds.of_quality:
             return self._improved(wide)
         narrow = self._narrowed(wide)
@@ -150,16 +166,19 @@ class _Search:
             wide = max(wide, self._trial(replace(narrow.options, weights="int8")), key=_sqnr_db)
         if self._bounds.hold(wide.weight_bytes):
             wide = wide if self._bounds.met(wide) else self._improved(wide)
-        if not self._bounds.met(wide):
+        candidates = [wide, *self._finer(wide)]
+        met = [trial for trial in candidates if self._bounds.met(trial)]
+        if not met:
             raise self._refusal()
-        return wide
+        return min(met, key=self._order)
 
     def gain(self, choice: Trial, name: str, key: str, values: Iterable[Any]) -> Gain | None:
         """What a pass is worth in ``choice``, as far as its other values were tried.
 
-        Layers with sums were chosen after the passes: they do not count as a difference.
+        Layers with sums or of 16 bits were chosen after the passes: they do not count as a
+        difference.
         """
-        alone = self.trials.get(replace(choice.options, sums=()), choice)
+        alone = self.trials.get(replace(choice.options, sums=(), wide=()), choice)
         value = getattr(alone.options, key)
         others = [
             self.trials[options]
@@ -238,25 +257,52 @@ class _Search:
         single = self._possible(replace(narrow.options, weights="shared16"))
         if single is None:
             return []
-        order = self._worth(single)
+        after = self._with_sums(single, self._layers)
+        order = self._worth(single, after, self._layers)
         if not self._bounds.of_quality:
             chosen = self._fitting(order, single.weight_bytes)
             return [self._with_sums(single, chosen)]
         counts = [n for n in range(1, len(order) + 1) if self._fits(order[:n], single)]
+        return self._bisected(counts, lambda count: self._with_sums(single, order[:count]))
+
+    def _finer(self, single: Trial) -> list[Trial]:
+        """Recipes with weights of 16 bits in some layers, where nothing else keeps the bounds."""
+        useful = self._bounds.hold(single.weight_bytes) and not self._bounds.met(single)
+        if not useful or not self._widenable:
+            return []
+        after = self._possible(replace(single.options, wide=tuple(self._widenable)))
+        if after is None:
+            return []
+        order = self._worth(single, after, self._widenable)
+        bytes_ = [self._widenable[name] for name in order]
+        counts = [
+            count
+            for count in range(1, len(order) + 1)
+            if self._bounds.hold(single.weight_bytes + sum(bytes_[:count]))
+        ]
+
+        def trial(count: int) -> Trial:
+            chosen = set(order[:count])
+            names = tuple(name for name in self._widenable if name in chosen)
+            return self._trial(replace(single.options, wide=names))
+
+        return self._bisected(counts, trial)
+
+    def _bisected(self, counts: list[int], trial: Callable[[int], Trial]) -> list[Trial]:
+        """What was tried to find the least of ascending ``counts`` that keeps the bounds."""
         tried = []
         while counts:
             middle = len(counts) // 2
-            tried.append(self._with_sums(single, order[: counts[middle]]))
+            tried.append(trial(counts[middle]))
             counts = counts[:middle] if self._bounds.met(tried[-1]) else counts[middle + 1 :]
         return tried
 
-    def _worth(self, single: Trial) -> list[str]:
-        """The layers, those first whose noise falls most for each byte that sums take."""
-        sums = self._with_sums(single, self._layers)
-        before, after = self._effects(single.options), self._effects(sums.options)
+    def _worth(self, before: Trial, after: Trial, layers: Mapping[str, int]) -> list[str]:
+        """The layers, those first whose noise falls most for each byte that they take more."""
+        noise, rest = self._effects(before.options), self._effects(after.options)
         worth = {
-            name: (before.get(name, 0.0) - after.get(name, 0.0)) / count
-            for name, count in self._layers.items()
+            name: (noise.get(name, 0.0) - rest.get(name, 0.0)) / count
+            for name, count in layers.items()
         }
         return sorted(worth, key=lambda name: -worth[name])
 
@@ -291,10 +337,16 @@ class _Search:
         quality = nearest.quality
         return CapacityError(
             f"no recipe that was tried keeps {self._bounds.text}; the nearest, "
-            f"{nearest.options.weights} weights of {nearest.weight_bytes:,} bytes, has "
+            f"{_weights_of(nearest.options)} of {nearest.weight_bytes:,} bytes, has "
             f"{quality.sqnr_db:.1f} dB and a loss of {quality.loss:.2f} points on "
             f"{quality.samples} samples: relax a bound, or give more calibration samples"
         )
+
+
+def _weights_of(options: QuantizerOptions) -> str:
+    """What weights are, in words."""
+    more = f" ({_counted(options.wide)} of 16 bits)" if options.wide else ""
+    return f"{options.weights} weights{more}"
 
 
 def _sqnr_db(trial: Trial) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from shiftwork.errors import DataError
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Conv, Product, Program
+from shiftwork.quant.program import Conv, Program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +106,7 @@ class Trial:
 
 
 def stored_bytes(program: Program) -> int:
-    """Bytes of a program's weights, 8 bits each, or 4 with a codebook; biases do not count."""
+    """Bytes of a program's weights, 8 or 16 bits each, or 4 with a codebook; without biases."""
     convs = [op for op in program.ops if isinstance(op, Conv)]
-    count = sum(op.weights.size for op in convs)
-    count += sum(t.weights.size for op in convs for t in op.terms if isinstance(t, Product))
+    count = sum(weights.nbytes for op in convs for weights in op.products)
     return count if program.codebook is None else -(-count // 2)

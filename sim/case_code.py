@@ -115,7 +115,7 @@ def _conv(op: Conv, source: Tensor, target: Tensor) -> str:
         "bias": op.bias.tolist(),
         "shift": op.shift.tolist(),
     }
-    settings |= _pad_value(op.pad_value, source)
+    settings |= _wide(op) | _pad_value(op.pad_value, source)
     if op.accumulators:
         settings["accumulators"] = True
     elif _unsigned(op, target):
@@ -144,8 +144,12 @@ def _term(program: Program, term: Term) -> str:
     if isinstance(term, Residual):
         return _call("builder.residual", term.input, term.shift.tolist())
     settings = _window(term) | {"weights": term.weights.ravel().tolist()}
-    settings |= _pad_value(term.pad_value, program.tensor(term.input))
+    settings |= _wide(term) | _pad_value(term.pad_value, program.tensor(term.input))
     return _call("builder.shortcut", term.input, term.kernel, **settings)
+
+
+def _wide(op: Conv | Product) -> dict[str, Any]:
+    return {"wide": True} if op.weights.dtype == np.int16 else {}
 
 
 def _window(op: Conv | Product) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shiftwork.quant.codebook import INT4, LARGEST_POWER, MAX_VALUES
 from shiftwork.quant.levels import POWERS, Levels
-from shiftwork.quant.program import Conv, Op, Product, Program
+from shiftwork.quant.program import Conv, Op, Product, Program, WeightArray
 
 
 def coded(program: Program, codebook: Sequence[int]) -> Program:
@@ -38,5 +38,5 @@ def _coded_op(op: Op, levels: Levels) -> Op:
     return replace(op, weights=_nearest(op.weights, levels), terms=terms)
 
 
-def _nearest(weights: NDArray[np.int8], levels: Levels) -> NDArray[np.int8]:
+def _nearest(weights: WeightArray, levels: Levels) -> NDArray[np.int8]:
     return levels.nearest(weights).astype(np.int8)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.program import (
     AveragePool,
     Conv,
@@ -73,6 +74,9 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "accumulators returned": (*DOTS, "Product", "Residual"),
         "accumulator over 24 bits": DOTS,
         "accumulator at its bound": DOTS,
+        "weights of 16 bits": (*DOTS, "Product"),
+        "beside weights of 16 bits": ("Product", "Residual"),
+        "before weights' second digits": ("Residual",),
         "one term": DOTS,
         "several terms": DOTS,
     },
@@ -193,10 +197,16 @@ def _terms(case: Case, op: Conv, outputs: set[str]) -> set[Feature]:
         own = {*outputs, *_tensors(case, op, term.input)}
         if op.accumulators:
             own.add("accumulators returned")
+        if op.wide:
+            own.add("beside weights of 16 bits")
         if isinstance(term, Residual):
             own |= {*_shifts(term.shift, large=6)}
+            if op.wide and term.shift.min() >= DIGIT_BITS:
+                own.add("before weights' second digits")
         else:
             own |= {*_window(term, case.program.tensor(term.input), target)}
+            if term.weights.dtype == np.int16:
+                own.add("weights of 16 bits")
         found |= {(type(term).__name__, name) for name in own}
     return found
 
@@ -311,6 +321,7 @@ def _accumulators(case: Case, op: Conv, trace: Mapping[str, NDArray[np.int32]]) 
     acc = golden.accumulate(op, sources, [trace[name] for name in op.inputs])
     checks = {
         "accumulators returned": op.accumulators,
+        "weights of 16 bits": op.weights.dtype == np.int16,
         "accumulator over 24 bits": signed_bits(int(least.min()), int(greatest.max())) > 24,
         "accumulator at its bound": bool(
             (((acc == least) | (acc == greatest)) & (least < greatest)).any()

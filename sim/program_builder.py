@@ -1,6 +1,7 @@
 """Writes integer programs op by op, with random weights or given ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from shiftwork.quant.activation_table import Table
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.program import (
+    INT16,
     AveragePool,
     Conv,
     MaxPool,
@@ -20,6 +22,7 @@ from shiftwork.quant.program import (
     Tensor,
     Term,
     TopScore,
+    WeightArray,
 )
 from shiftwork.quant.top_score import answer_tensor
 
@@ -85,17 +88,19 @@ class ProgramBuilder:
         pad_value: int | None = None,
         accumulators: bool = False,
         groups: int = 1,
+        wide: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A convolution, with random weights and biases unless they are given.
 
         ``bounds`` narrows the clip; ``shift`` is one number, or one a channel, by default such that
         the output's range is filled, different from channel to channel. ``weights`` may have any
-        shape of the right size. ``pad_value`` is the input's zero point if it is not given.
+        shape of the right size; ``wide`` ones have 16 bits. ``pad_value`` is the input's zero point
+        if it is not given.
         """
         source = self.last
         shape = output_shape(source.shape, channels, kernel, stride, padding, dilation)
-        weights = self._weights(weights, (channels, *kernel, source.shape[2] // groups))
+        weights = self._weights(weights, (channels, *kernel, source.shape[2] // groups), wide)
         if bias is None:
             bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
         lo, hi = bounds or byte_range(signed=not unsigned)
@@ -135,6 +140,7 @@ class ProgramBuilder:
         shift: ArrayLike | None = None,
         pad_value: int | None = None,
         accumulators: bool = False,
+        wide: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A depthwise convolution; arguments as of :meth:`conv`."""
@@ -153,6 +159,7 @@ class ProgramBuilder:
             pad_value=pad_value,
             accumulators=accumulators,
             groups=channels,
+            wide=wide,
             name=name or f"depthwise{len(self.ops)}",
         )
 
@@ -162,12 +169,15 @@ class ProgramBuilder:
         *,
         unsigned: bool = False,
         accumulators: bool = False,
+        wide: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A dense layer on the flattened feature map."""
         if self.last.shape[:2] != (1, 1):
             self.reshape((1, 1, self.last.size))
-        return self.conv(channels, (1, 1), unsigned=unsigned, accumulators=accumulators, name=name)
+        return self.conv(
+            channels, (1, 1), unsigned=unsigned, accumulators=accumulators, wide=wide, name=name
+        )
 
     def residual(self, tensor: str, shift: ArrayLike | None = None) -> "ProgramBuilder":
         """Adds the earlier ``tensor`` to the accumulators of the last op, a convolution.
@@ -191,6 +201,7 @@ class ProgramBuilder:
         dilation: Pair = (1, 1),
         weights: ArrayLike | None = None,
         pad_value: int | None = None,
+        wide: bool = False,
     ) -> "ProgramBuilder":
         """Adds a convolution of the earlier ``tensor`` to the accumulators of the last op.
 
@@ -200,7 +211,9 @@ class ProgramBuilder:
         return self._extend(
             Product(
                 input=tensor,
-                weights=self._weights(weights, (self.last.shape[2], *kernel, source.shape[2])),
+                weights=self._weights(
+                    weights, (self.last.shape[2], *kernel, source.shape[2]), wide
+                ),
                 stride=stride,
                 padding=padding,
                 dilation=dilation,
@@ -357,13 +370,15 @@ class ProgramBuilder:
         return self
 
     def _weights(
-        self, given: ArrayLike | None, shape: tuple[int, int, int, int]
-    ) -> NDArray[np.int8]:
+        self, given: ArrayLike | None, shape: tuple[int, int, int, int], wide: bool
+    ) -> WeightArray:
+        dtype: type[np.signedinteger[Any]] = np.int16 if wide else np.int8
+        lo, hi = INT16 if wide else (-128, 127)
         if given is not None:
-            return np.asarray(given, np.int8).reshape(shape)
-        return self.rng.integers(-128, 128, shape, dtype=np.int8)
+            return np.asarray(given, dtype).reshape(shape)
+        return self.rng.integers(lo, hi + 1, shape, dtype=dtype)
 
-    def _shifts(self, weights: NDArray[np.int8]) -> NDArray[np.int64]:
+    def _shifts(self, weights: WeightArray) -> NDArray[np.int64]:
         typical = 40.0 * np.sqrt((weights[0].astype(np.float64) ** 2).sum())
         usual = max(1, round(np.log2(max(typical, 1.0) / 64.0)))
         steps = self.rng.integers(-1, 2, len(weights), dtype=np.int64)

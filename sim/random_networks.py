@@ -19,11 +19,14 @@ from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.activation_table import ENTRIES
+from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import (
+    INT16,
     Conv,
     Program,
     Tensor,
+    WeightArray,
     output_aliases,
     signed_bits,
     table_of,
@@ -55,6 +58,8 @@ SHIFTING = 4
 KINDS = ("conv", "conv", "depthwise", "dense", "max_pool", "average_pool", "reshape")
 WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", "sparse")
 TABLES = ("random", "random", "again", "monotone", "constant")
+MOST_WIDE = 24
+"""Products of an output whose weights have 16 bits: 32 bits then hold the sums of four such."""
 FRAMES = ("zero", "random", "lo", "random", "hi", "extremes", "steered_up", "steered_down")
 
 
@@ -290,6 +295,7 @@ class _Step:
         count = channels * y.kernel * x.kernel * (source.shape[2] // groups)
         unsigned = self.draw(st.booleans())
         accumulators = self.last and self.draw(st.booleans())
+        wide = self._wide(count // channels)
         self.builder.conv(
             channels,
             (y.kernel, x.kernel),
@@ -297,7 +303,8 @@ class _Step:
             dilation=(y.dilation, x.dilation),
             unsigned=unsigned and not accumulators,
             bounds=None if accumulators else self._clip(unsigned),
-            weights=self._weights(count),
+            weights=self._weights(count, wide=wide),
+            wide=wide,
             bias=self._bias(channels),
             shift=0,
             pad_value=self._pad_value(source),
@@ -326,12 +333,15 @@ class _Step:
             self._fitting_axis(size, outputs)
             for size, outputs in zip(source.shape[:2], target.shape[:2], strict=True)
         )
+        taps = y.kernel * x.kernel * source.shape[2]
+        wide = self._wide(taps)
         self.builder.shortcut(
             source.name,
             (y.kernel, x.kernel),
             **_settings([y, x]),
             dilation=(y.dilation, x.dilation),
-            weights=self._weights(channels * y.kernel * x.kernel * source.shape[2]),
+            weights=self._weights(channels * taps, wide=wide),
+            wide=wide,
             pad_value=self._pad_value(source),
         )
 
@@ -421,17 +431,23 @@ class _Step:
             st.one_of(st.just(source.zero_point), st.just(source.zero_point), st.integers(lo, hi))
         )
 
-    def _weights(self, count: int) -> NDArray[np.int8]:
+    def _wide(self, products: int) -> bool:
+        """Sometimes, where an output has few products: weights of 16 bits."""
+        return products <= MOST_WIDE and self.draw(st.sampled_from((False, False, True)))
+
+    def _weights(self, count: int, *, wide: bool) -> WeightArray:
         if count > MOST_WEIGHTS:
             reject()
+        dtype: type[np.signedinteger[Any]] = np.int16 if wide else np.int8
+        lo, hi = INT16 if wide else (-128, 127)
         kind = self.draw(st.sampled_from(WEIGHTS))
         rng = np.random.default_rng(self.draw(st.integers(0, 999)))
-        constant = {"zero": 0, "one": 1, "lo": -128, "hi": 127}
+        constant = {"zero": 0, "one": 1, "lo": lo, "hi": hi}
         if kind in constant:
-            return np.full(count, constant[kind], np.int8)
+            return np.full(count, constant[kind], dtype)
         if kind == "extremes":
-            return np.array([-128, 127], np.int8)[rng.integers(0, 2, count)]
-        weights = rng.integers(-128, 128, count, dtype=np.int8)
+            return np.array([lo, hi], dtype)[rng.integers(0, 2, count)]
+        weights = rng.integers(lo, hi + 1, count, dtype=dtype)
         return weights * (rng.random(count) < 0.2) if kind == "sparse" else weights
 
     def _bias(self, channels: int) -> NDArray[np.int64]:
@@ -441,6 +457,8 @@ class _Step:
 
     def _residual_shift(self, channels: int) -> NDArray[np.int64]:
         most = self.draw(st.sampled_from((0, 4, 8, LARGEST_RESIDUAL_SHIFT)))
+        if self._conv_op.wide and self.draw(st.booleans()):
+            return self._varied(channels, DIGIT_BITS, DIGIT_BITS + most)
         return self._varied(channels, 0, most)
 
     def _set_shift(self) -> None:

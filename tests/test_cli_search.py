@@ -78,6 +78,27 @@ def test_other_inputs_to_measure_on(capsys, tmp_path, model, inputs):
     assert "30 samples calibrate, 30 others are measured on" in err
 
 
+def test_16_bits_without_a_search(capsys, tmp_path, model, inputs):
+    net = tmp_path / "net.npz"
+    assert quantize(capsys, model, inputs, net, "--wide", "dense")[0] == 0
+    assert Program.load(net).info["wide"] == "dense"
+    assert quantize(capsys, model, inputs, net, "--wide", "all")[0] == 0
+    assert Program.load(net).info["wide"] == "conv, dense"
+    before = net.read_bytes()
+    code, out, err = quantize(capsys, model, inputs, net, "--wide", "relu")
+    assert (code, out) == (1, "")
+    assert last_line(err).endswith(
+        "option wide names 'relu', but the layers that have weights are conv, dense"
+    )
+    code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--weights", "int4")
+    assert code == 1
+    assert "option wide gives layers 16 bits among those of int8" in err
+    code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--search")
+    assert code == 2
+    assert "leave out --wide, or --search" in " ".join(err.replace("│", " ").split())
+    assert net.read_bytes() == before
+
+
 def test_sums_without_a_search(capsys, tmp_path, model, inputs):
     net = tmp_path / "net.npz"
     options = ["--weights", "int4", "--sums", "conv, dense"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shiftwork.quant.program import FORMAT_VERSION, TABLE_VERSION, Program
+from shiftwork.quant.program import FORMAT_VERSION, LATEST_VERSION, Program
 from shiftwork.sim import golden
 
 PAGE = Path(__file__).parents[1] / "docs" / "program.md"
@@ -47,4 +47,4 @@ def test_the_page_states_the_arrays_and_the_version_of_the_file(folder):
         names = {re.sub(r"op\d+", "op<i>", re.sub(r"term\d+", "term<j>", n)) for n in archive}
     for name in names - {"program"}:
         assert f"`{name}`" in page, name
-    assert f"## File format, versions {FORMAT_VERSION} to {TABLE_VERSION}" in page
+    assert f"## File format, versions {FORMAT_VERSION} to {LATEST_VERSION}" in page

@@ -205,6 +205,24 @@ CASES = {
         (3, 3), (2, 2)
     ),
     "no shift": lambda: builder(3, 3, 2).conv(4, (2, 2), shift=0, bounds=(-5, 90)),
+    "weights of 16 bits": lambda: builder(5, 4, 3, signed=False).conv(
+        5, (3, 3), padding=(1, 1, 1, 1), wide=True, shift=18
+    ),
+    "depthwise weights of 16 bits": lambda: builder(4, 5, 9).depthwise(
+        padding=(1, 1, 1, 1), stride=(1, 2), wide=True, shift=17
+    ),
+    "accumulators of 16-bit weights": lambda: builder(1, 1, 9).dense(
+        5, accumulators=True, wide=True
+    ),
+    "16 bits with all terms": lambda: (
+        builder(4, 4, 5, signed=False)
+        .conv(5, (2, 2), padding=(0, 0, 1, 1), name="first")
+        .depthwise(padding=(1, 1, 1, 1), wide=True, shift=19)
+        .residual("first", np.array([8, 9, 16, 12, 10]))
+        .shortcut("input", (2, 3), padding=(0, 1, 1, 1), wide=True)
+        .residual("input", np.array([3, 0, 9, 12, 10]))
+        .shortcut("first")
+    ),
 }
 
 SHAPES = [

@@ -73,6 +73,7 @@ def test_networks_share_an_engine_bit_by_bit(room: bool) -> None:
         ProgramBuilder("dense", (1, 1, 6), np.random.default_rng(2)).dense(5).build(),
         ProgramBuilder("pool", (4, 4, 3), np.random.default_rng(3)).max_pool().build(),
         coded(tiny("codebook", 3), (-8, -2, 0, 1, 2, 7)),
+        ProgramBuilder("wide", (1, 1, 6), np.random.default_rng(4)).dense(5, wide=True).build(),
     ]
     config = engine_for(*programs)
     if room:
@@ -173,7 +174,7 @@ def test_a_network_that_does_not_fit() -> None:
     )
 
 
-NEED = engine_for(*NETWORKS)
+NEED = replace(engine_for(*NETWORKS), scaled=True)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +198,7 @@ NEED = engine_for(*NETWORKS)
             {"depthwise": False},
             "layers with a channel each (depthwise, average, residual): the engine runs none",
         ),
+        ({"scaled": False}, "weights of 16 bits: the engine's accumulators do not scale"),
         ({"segments": 1}, "terms of a layer: 2 inputs, the engine holds 1"),
         ({"x_bits": 2}, "positions in a line: 10 bits, the engine holds 2"),
         ({"y_bits": 2}, "line numbers: 6 bits, the engine holds 2"),

@@ -339,3 +339,49 @@ def test_wide_banks_and_the_planes_of_accumulators(outputs: int, lanes: int, fit
         return
     with pytest.raises(CapacityError, match="op 'odd' reads or writes words at any byte, which"):
         make_schedule(program, shape)
+
+
+def test_weights_of_16_bits_are_two_segments() -> None:
+    """All first digits come before the accumulator is scaled, all second ones behind."""
+    case = builder(4, 4, 3, signed=False).conv(3, (2, 2), padding=(0, 0, 1, 1), name="a", wide=True)
+    case.shortcut("input", wide=True).shortcut("input").residual("input", [8, 9, 15])
+    program = case.build()
+    parts = segments(program, program.ops[0])
+    assert [(part.kernel, part.power, part.scale) for part in parts] == [
+        ((2, 2), 8, False),
+        ((1, 1), 8, False),
+        ((2, 1), 8, False),
+        ((2, 2), 0, True),
+        ((1, 1), 0, False),
+        ((1, 1), 0, False),
+    ]
+    weights = [part.weights.astype(int) for part in parts if part.weights is not None]
+    np.testing.assert_array_equal(256 * weights[0] + weights[3], program.ops[0].weights)
+    assert weights[2].sum(axis=(1, 2, 3)).tolist() == [1, 2, 128]
+
+
+@pytest.mark.parametrize(("shifts", "power"), [([8, 8, 8], 8), ([7, 8, 9], 0)])
+def test_a_residual_goes_first_where_every_shift_allows_it(shifts: list[int], power: int) -> None:
+    case = builder(3, 3, 3).conv(3, (1, 1), wide=True).residual("input", shifts)
+    program = case.build()
+    (residual,) = [p for p in segments(program, program.ops[0]) if p.kind is Kind.CHANNELS]
+    assert residual.power == power
+    assert residual.weights is not None
+    sums = residual.weights.astype(np.int64).sum(axis=(1, 2, 3)) << power
+    np.testing.assert_array_equal(sums, 1 << np.array(shifts))
+
+
+def test_without_weights_of_16_bits_nothing_is_scaled() -> None:
+    case = builder(3, 3, 3).conv(3, (1, 1)).residual("input", [9, 9, 9]).shortcut("input")
+    config = make_schedule(case.build(), SHAPES[0]).config
+    assert not config.scaled
+    assert not any("scale" in name for name, _, _ in config.fields)
+
+
+def test_weights_of_16_bits_take_twice_the_cycles_and_bytes() -> None:
+    plain, wide = (
+        last_walks(builder(5, 5, 3).conv(4, (3, 3), wide=wide), rows=2, columns=4)
+        for wide in (False, True)
+    )
+    assert sum(walk.cycles for walk in wide) == 2 * sum(walk.cycles for walk in plain)
+    assert sum(walk.weight_bytes for walk in wide) == 2 * sum(walk.weight_bytes for walk in plain)

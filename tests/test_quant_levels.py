@@ -65,3 +65,17 @@ def test_terms_differ_as_little_as_they_can():
 def test_a_single_value_is_its_own_term():
     weights = np.array([[3.0, -8.0]])
     np.testing.assert_array_equal(Levels(INT4).terms(weights), weights[None])
+
+
+def test_levels_of_16_bits():
+    levels = Levels().widened
+    assert levels.bounds == (-32768, 32639)
+    assert (levels.dtype, Levels().dtype) == (np.int16, np.int8)
+    values = np.array([-40000.0, -32768.4, -0.5, 300.5, 32639.4, 40000.0])
+    assert levels.nearest(values).tolist() == [-32768, -32768, 0, 301, 32639, 32639]
+    weights = levels.nearest(np.linspace(-33000, 33000, 999))
+    assert sum(factor * digit.astype(int) for factor, digit in levels.digits(weights)).tolist() == (
+        weights.tolist()
+    )
+    np.testing.assert_array_equal(levels.terms(weights), weights[None])
+    assert Levels().digits(weights[:3])[0][0] == 1

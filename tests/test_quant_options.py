@@ -28,3 +28,8 @@ def test_options_that_cannot_be(options, message):
 
 def test_defaults():
     assert QuantizerOptions() == QuantizerOptions(scales="mse", rounding="compensated")
+
+
+def test_16_bits_are_an_alternative_to_8():
+    with pytest.raises(DataError, match=r"option wide gives .* of int8, and weights are shared16"):
+        QuantizerOptions(weights="shared16", wide=("conv",))

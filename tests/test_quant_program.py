@@ -60,6 +60,20 @@ def test_accumulator_bits_are_enough_for_every_input_and_no_more(seed):
     assert lo.min() < -(1 << (bits - 2)) or hi.max() >= 1 << (bits - 2)
 
 
+def test_weights_of_16_bits_count_whole():
+    """Not digit by digit: 256 - 1 is no more than 255."""
+    builder = ProgramBuilder("wide", (1, 1, 2), bounds=(-10, 20))
+    builder.conv(2, (1, 1), weights=[255, -300, 32639, 0], bias=[0, 7], wide=True, shift=0)
+    program = builder.build()
+    (op,) = program.ops
+    assert op.weights.dtype == np.int16
+    assert op.wide
+    lo, hi = op.accumulator_range(program.tensor("input"))
+    assert lo.tolist() == [-10 * 255 - 20 * 300, -10 * 32639 + 7]
+    assert hi.tolist() == [20 * 255 + 10 * 300, 20 * 32639 + 7]
+    assert op.macs_per_output == 2
+
+
 def test_tensor_rounds_half_up_and_clips():
     tensor = Tensor(name="t", shape=(1, 1, 1), exponent=1, zero_point=3)
     x = np.array([-0.75, -0.5, -0.25, 0.25, 1000.0, -1000.0])[:, None, None, None]
@@ -78,8 +92,12 @@ def test_channel_exponents_scale_each_channel():
     ("change", "message"),
     [
         (
-            lambda p: changed_op(p, 0, weights=p.ops[0].weights.astype(np.int16)),
-            r"op 'conv0': weights must be int8 \[O, kh, kw, I\]",
+            lambda p: changed_op(p, 0, weights=p.ops[0].weights.astype(np.int32)),
+            r"op 'conv0': weights must be int8 or int16 \[O, kh, kw, I\]",
+        ),
+        (
+            lambda p: changed_op(p, 0, weights=np.full((6, 3, 3, 1), 32640, np.int16)),
+            r"op 'conv0': weights of 16 bits must be -32768\.\.32639, .* base 256, not 32640",
         ),
         (
             lambda p: changed_op(p, 0, weights=np.zeros((6, 3, 3, 2), np.int8)),

@@ -188,7 +188,7 @@ LONG = tuple(range(144))
         (lambda: with_op(0, bias=np.full(6, 1 << 62)), "op 'conv0': biases must be -2814749767106"),
         (
             lambda: with_op(0, weights=np.zeros((6, 0, 3, 1), np.int8)),
-            r"weights must be int8 \[O, kh, kw, I\], none of them 0, not int8 \[6, 0, 3, 1\]",
+            r"weights must be int8 or int16 \[O, .* none of them 0, not int8 \[6, 0, 3, 1\]",
         ),
         (lambda: with_tensor(0, gain=0.0), "tensor 'input': gains must be positive and finite"),
         (lambda: with_tensor(0, gain=float("nan")), "gains must be positive and finite"),
@@ -289,3 +289,16 @@ def test_codebooks_without_what_residuals_and_averages_need() -> None:
     average = ProgramBuilder("average", (2, 2, 1)).average_pool((2, 2), (1, 1)).build()
     with pytest.raises(ProgramError, match="is an average: the codebook must hold a power of two"):
         replace(average, codebook=(0, 3))
+
+
+def test_a_file_with_weights_of_16_bits_has_version_4(tmp_path: Path) -> None:
+    """Those without keep their version; those with a shortcut alone count too."""
+    dense = ProgramBuilder("wide", (1, 1, 2), np.random.default_rng(1)).dense(2, wide=True)
+    shortcut = ProgramBuilder("short", (1, 1, 2)).dense(2).shortcut("input", wide=True)
+    answer = ProgramBuilder("answer", (1, 1, 2)).dense(2, wide=True).top_score()
+    for builder, version in ((dense, 4), (shortcut, 4), (answer, 4)):
+        path, program = tmp_path / f"{builder.name}.npz", builder.build()
+        header, _ = parts(program, path)
+        assert header["version"] == version
+        assert Program.load(path).digest == program.digest
+    assert parts(tiny(), tmp_path / "tiny.npz")[0]["version"] == 2

@@ -12,6 +12,7 @@ from shiftwork.quant.search_bounds import Bounds, Quality, Trial
 LAYERS = {"first": 100, "second": 800, "third": 2000}
 WEIGHTS = 4000
 """1,100 of them are in layers that can have no sums."""
+WIDENABLE = LAYERS | {"depthwise": 1100}
 NOISE = {"first": 0.2, "second": 0.6, "third": 0.1}
 """Of a layer with single values; that of one with sums is a hundredth."""
 KINDS = {"int8": 40.0, "int4": 18.0, "shared16": 21.0, "pow2": 15.0}
@@ -26,27 +27,34 @@ WORTH = {
 class Network:
     """Quality by a formula, with a count of what was asked."""
 
-    def __init__(self, *, exact: tuple[str, ...] = tuple(KINDS)) -> None:
+    def __init__(
+        self, *, exact: tuple[str, ...] = (*KINDS, "wide"), widenable: bool = False
+    ) -> None:
         self.exact = exact
+        self.widenable = widenable
         self.asked: list[QuantizerOptions] = []
 
     def noise(self, options: QuantizerOptions) -> dict[str, float]:
-        return {name: NOISE[name] * (0.01 if name in options.sums else 1.0) for name in LAYERS}
+        finer = {*options.sums, *options.wide}
+        return {name: NOISE[name] * (0.01 if name in finer else 1.0) for name in LAYERS}
 
     def __call__(self, options: QuantizerOptions) -> Trial:
         if options.weights not in self.exact:
             raise ModelError("quantized already")
         self.asked.append(options)
         gain = 0.0
-        if options.sums:
+        if options.sums or options.wide:
             gain = 10.0 * (1.0 - sum(self.noise(options).values()) / 0.9)
         gain += sum(table.get(getattr(options, key), 0.0) for key, table in WORTH.items())
         sqnr = KINDS[options.weights] + gain
+        if options.wide and "wide" not in self.exact:
+            raise ModelError("quantized already")
         extra = sum(LAYERS[name] for name in options.sums)
+        finer = sum(WIDENABLE[name] for name in options.wide)
         return Trial(
             options=options,
             quality=Quality(samples=50, sqnr_db=sqnr, agreement=100.0 - 100.0 / sqnr),
-            weight_bytes=WEIGHTS if options.weights == "int8" else (WEIGHTS + extra) // 2,
+            weight_bytes=WEIGHTS + finer if options.weights == "int8" else (WEIGHTS + extra) // 2,
         )
 
     def search(self, base: QuantizerOptions | None = None, **bounds):
@@ -56,6 +64,7 @@ class Network:
             Bounds(**bounds),
             layers=LAYERS,
             effects=self.noise,
+            widenable=WIDENABLE if self.widenable else None,
         )
 
 
@@ -188,3 +197,47 @@ def test_record_has_no_time_in_it():
     assert record["weight_bytes"] == WEIGHTS
     assert record["options"]["weights"] == "int8"
     assert record["loss"] == 100.0 - record["agreement"]
+
+
+@pytest.mark.parametrize(
+    ("least", "wide"),
+    [
+        (44.0, ()),
+        (46.0, ("first",)),
+        (51.0, ("first", "second")),
+        (53.5, ("first", "second", "third")),
+    ],
+)
+def test_layers_get_16_bits_where_nothing_else_keeps_the_bound(least, wide):
+    """In the order of what a byte is worth, and no more of them than needed."""
+    network = Network(widenable=True)
+    found = network.search(min_sqnr_db=least)
+    assert found.choice.options.weights == "int8"
+    assert found.choice.options.wide == wide
+    assert found.choice.weight_bytes == WEIGHTS + sum(LAYERS[name] for name in wide)
+    if not wide:
+        assert not any(options.wide for options in network.asked)
+
+
+def test_layers_of_16_bits_keep_a_bound_of_bytes_too():
+    network = Network(widenable=True)
+    assert network.search(min_sqnr_db=51.0, weight_bytes=4900).choice.weight_bytes == 4900
+    with pytest.raises(
+        CapacityError, match=r"nearest, int8 weights \(1 layer of 16 bits\) of 4,100"
+    ):
+        Network(widenable=True).search(min_sqnr_db=51.0, weight_bytes=4899)
+
+
+def test_a_bound_that_16_bits_everywhere_do_not_keep():
+    with pytest.raises(CapacityError, match=r"int8 weights \(4 layers of 16 bits\) of 8,000 bytes"):
+        Network(widenable=True).search(min_sqnr_db=90.0)
+
+
+def test_a_network_that_is_quantized_already_gets_no_16_bits():
+    with pytest.raises(CapacityError, match="the nearest, int8 weights of 4,000 bytes"):
+        Network(exact=("int8",), widenable=True).search(min_sqnr_db=90.0)
+
+
+def test_layers_of_16_bits_in_words():
+    options = QuantizerOptions(wide=("a", "b"), headroom=2.0)
+    assert difference(options, QuantizerOptions()) == "int8, 16 bits in 2 layers, headroom 2"

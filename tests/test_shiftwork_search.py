@@ -114,5 +114,15 @@ def test_a_recipe_of_the_user_is_where_it_begins(network, tmp_path):
 
 
 def test_no_recipe(network, tmp_path):
-    with pytest.raises(CapacityError, match="at least 200 dB; the nearest, int8 weights of "):
+    with pytest.raises(CapacityError, match=r"at least 200 dB; the nearest, int8 weights .*of "):
         search(network.build(), split(samples(network)), Bounds(min_sqnr_db=200.0), tmp_path)
+
+
+def test_16_bits_where_8_are_too_few(network, tmp_path):
+    graph, parts = network.build(), split(samples(network))
+    eight, _ = search(graph, parts, Bounds(), tmp_path / "a")
+    least = eight.choice.quality.sqnr_db + 0.1
+    found, program = search(graph, parts, Bounds(min_sqnr_db=least), tmp_path / "b")
+    assert found.choice.options.wide
+    assert found.choice.quality.sqnr_db >= least
+    assert stored_bytes(program) == found.choice.weight_bytes > eight.choice.weight_bytes

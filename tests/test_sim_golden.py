@@ -108,6 +108,28 @@ def test_random_programs_equal_the_slow_definition(seed):
     np.testing.assert_array_equal(golden.run(program, inputs), traced[program.output])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_of_16_bits_equal_the_slow_definition(seed):
+    rng = np.random.default_rng(seed)
+    program = (
+        ProgramBuilder("wide", (5, 4, 3), rng, signed=False)
+        .conv(4, (3, 2), padding=(1, 0, 1, 1), wide=True, shift=17, unsigned=True)
+        .depthwise(padding=(1, 1, 1, 1), wide=True, shift=16)
+        .residual("conv0", [3, 8, 15, 11])
+        .shortcut("input", wide=True)
+        .dense(3, wide=True, accumulators=True)
+        .build()
+    )
+    inputs = random_inputs(program, rng, 2)
+    traced = golden.trace(program, inputs)
+    assert len(np.unique(traced["depthwise1"])) > 20
+    for op in program.ops:
+        for sample, result in enumerate(traced[op.output]):
+            images = {name: traced[name][sample] for name in op.inputs}
+            expected = slow_op(op, images, program.tensor(op.output).shape)
+            np.testing.assert_array_equal(result, expected, err_msg=op.name)
+
+
 @pytest.mark.parametrize("shift", range(32))
 def test_requantize_rounds_half_up_at_every_shift(shift):
     half = (1 << shift) >> 1

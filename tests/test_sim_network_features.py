@@ -47,6 +47,16 @@ def start(*shape: int, **settings) -> ProgramBuilder:
             start(1, 1, 3).dense(2, accumulators=True).shortcut("input"),
             ("Product", "accumulators returned"),
         ),
+        (start(1, 1, 3).dense(3, wide=True), ("Dense", "weights of 16 bits")),
+        (start(1, 1, 3).dense(3).shortcut("input", wide=True), ("Product", "weights of 16 bits")),
+        (
+            start(1, 1, 3).dense(3, wide=True).shortcut("input"),
+            ("Product", "beside weights of 16 bits"),
+        ),
+        (
+            start(1, 1, 3).dense(3, wide=True).residual("input", [8, 9, 8]),
+            ("Residual", "before weights' second digits"),
+        ),
         (start(2, 1, 3).reshape((1, 1, 6)).dense(5), ("Reshape", "input of the network")),
         (start(1, 1, 3).dense(3).top_score(), ("Dense", "output of the network")),
         (

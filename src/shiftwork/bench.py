@@ -17,7 +17,7 @@ from shiftwork.boards.registry import find
 from shiftwork.boards.synthesis import REPORT, synthesize
 from shiftwork.errors import DataError, ShiftworkError, TimingError
 from shiftwork.quant.importer import load
-from shiftwork.quant.program import Conv, Product, Program
+from shiftwork.quant.program import Conv, Program
 from shiftwork.quant.quantizer import quantize
 from shiftwork.steps import describe
 from shiftwork.workspace import (
@@ -263,8 +263,7 @@ def _quantize(network: Network, files: Path, folder: Path) -> None:
 def _weights(program: Program) -> int:
     """Number of weights, those of shortcuts included."""
     convs = [op for op in program.ops if isinstance(op, Conv)]
-    products = [term for op in convs for term in op.terms if isinstance(term, Product)]
-    return sum(op.weights.size for op in convs) + sum(term.weights.size for term in products)
+    return sum(weights.size for op in convs for weights in op.products)
 
 
 def _result(

@@ -36,8 +36,9 @@ from shiftwork.errors import DataError, ShiftworkError
 from shiftwork.quant import graph
 from shiftwork.quant.importer import load
 from shiftwork.quant.options import Weights
-from shiftwork.quant.program import Conv, Product, Program
+from shiftwork.quant.program import Conv, Program
 from shiftwork.quant.quantizer import quantize
+from shiftwork.quant.search_bounds import stored_bytes
 from shiftwork.workspace import (
     Progress,
     Workspace,
@@ -303,15 +304,13 @@ def _quality(subject: Subject, found: Outputs, samples: Data, float_weights: int
 def size_of(program: Program) -> Size:
     """The weights of a program, counted."""
     convs = [op for op in program.ops if isinstance(op, Conv)]
-    parts = [op.weights for op in convs]
-    parts += [term.weights for op in convs for term in op.terms if isinstance(term, Product)]
-    weights = np.concatenate([part.reshape(-1) for part in parts])
+    weights = np.concatenate([part.reshape(-1) for op in convs for part in op.products])
     counts = np.unique(weights, return_counts=True)[1]
     return Size(
         weights=weights.size,
         zeros=float(100.0 * np.mean(weights == 0)),
         values=len(counts),
-        stored_bytes=weights.size if program.codebook is None else -(-weights.size // 2),
+        stored_bytes=stored_bytes(program),
         huffman_bytes=-(-huffman_bits(counts) // 8),
     )
 

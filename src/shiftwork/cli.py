@@ -54,6 +54,7 @@ from shiftwork.cli_options import (
     Verify,
     WeightBytes,
     Weights,
+    Wide,
     array_size,
     network_ends,
     quantizer_options,
@@ -124,6 +125,7 @@ def quantize(
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
     sums: Sums = None,
+    wide: Wide = None,
     search: Search = False,
     weight_bytes: WeightBytes = None,
     max_loss: MaxLoss = None,
@@ -144,7 +146,12 @@ def quantize(
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     bounds = {"weight_bytes": weight_bytes, "max_loss": max_loss, "min_sqnr_db": min_sqnr}
     check_search_options(
-        search, raw_input=input_bytes is not None, validate=validate, trials=trials, **bounds
+        search,
+        raw_input=input_bytes is not None,
+        wide=wide is not None,
+        validate=validate,
+        trials=trials,
+        **bounds,
     )
     from shiftwork.next_steps import after_quantize, missing, samples_guide
     from shiftwork.quant.calibration import read_samples
@@ -162,6 +169,7 @@ def quantize(
     options = QuantizerOptions(
         **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights),
         sums=names_of(sums),
+        wide=names_of(wide),
     )
     searched: dict[str, Any] = {}
     views: list[RenderableType] = []

@@ -155,6 +155,14 @@ Sums = Annotated[
         show_default=False,
     ),
 ]
+Wide = Annotated[
+    str | None,
+    typer.Option(
+        help="Layers, divided by commas, whose weights have 16 bits instead of 8, or 'all': twice "
+        "the bytes and the cycles.",
+        show_default=False,
+    ),
+]
 Search = Annotated[
     bool,
     typer.Option("--search", help="Try recipes, and take the best one that keeps the bounds."),

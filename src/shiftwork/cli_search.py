@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 FLAGS = {"min_sqnr_db": "--min-sqnr"}
 
 
-def check_search_options(search: bool, *, raw_input: bool, **given: Any) -> None:
+def check_search_options(search: bool, *, raw_input: bool, wide: bool, **given: Any) -> None:
     """Refuses options of a search where there is none, and what a search cannot try."""
     if search and raw_input:
         raise typer.BadParameter(
             "--search measures with real numbers: leave out --input-bytes, then quantize with the "
             "options that it found and --input-bytes"
+        )
+    if search and wide:
+        raise typer.BadParameter(
+            "--search finds out by itself which layers need weights of 16 bits: leave out --wide, "
+            "or --search"
         )
     for name, value in given.items():
         if value is not None and not search:
@@ -101,5 +106,7 @@ def _views(found: "Found", base: "QuantizerOptions") -> "list[RenderableType]":
         words = (described(gain.name, value) for value in (gain.value, gain.other))
         gained.add_row(*words, f"{gain.gain_db:+.1f} dB")
     chosen = f"chosen: {difference(found.choice.options, base)}; {found.reason}"
-    sums = found.choice.options.sums
-    return [tried, gained, chosen, *([f"sums in: {', '.join(sums)}"] if sums else [])]
+    options = found.choice.options
+    named = {"sums": options.sums, "weights of 16 bits": options.wide}
+    lines = [f"{what} in: {', '.join(names)}" for what, names in named.items() if names]
+    return [tried, gained, chosen, *lines]

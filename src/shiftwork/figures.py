@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -59,8 +60,10 @@ def bars(title: str, entries: Sequence[Bar], *, limit: float | None = None) -> s
     return as_svg(figure)
 
 
-def histogram(title: str, weights: NDArray[np.int8]) -> str:
-    """How often each int8 weight value occurs, in bins of four values."""
+def histogram(title: str, weights: NDArray[np.signedinteger[Any]]) -> str:
+    """How often each int8 weight value occurs, in bins of four values; int16 ones by 256ths."""
+    if weights.dtype == np.int16:
+        title, weights = f"{title} of 16 bits, their upper 8", weights >> 8
     figure, axes = new_figure(1.9)
     axes.hist(weights.reshape(-1), bins=BINS, color=BLUE)
     axes.set_xlim(-130, 130)

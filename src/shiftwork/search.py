@@ -23,7 +23,7 @@ from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Program
-from shiftwork.quant.quantizer import quantize, summable
+from shiftwork.quant.quantizer import quantize, summable, widenable
 from shiftwork.quant.search import Found, difference
 from shiftwork.quant.search import search as search_recipes
 from shiftwork.quant.search_bounds import Bounds, Quality, Trial, stored_bytes
@@ -102,6 +102,7 @@ def search(
             bounds,
             layers=summable(canonical(graph)),
             effects=trials.effects,
+            widenable=widenable(canonical(graph)),
         )
         return found, trials.program(found.choice.options)
 

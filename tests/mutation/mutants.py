@@ -76,8 +76,8 @@ PE = _of(
     (
         "product subtracted",
         "the sign of every product is swapped",
-        "accumulator + self.product",
-        "accumulator - self.product",
+        "accumulator) + self.product",
+        "accumulator) - self.product",
     ),
     (
         "idle cycles count",
@@ -90,6 +90,18 @@ PE = _of(
         "the drain is told of a sum that is not complete",
         "self.captured.eq(last)",
         "self.captured.eq(valid)",
+    ),
+    (
+        "scaled by a digit less",
+        "the first digits of weights count half",
+        "accumulator << DIGIT_BITS",
+        "accumulator << (DIGIT_BITS - 1)",
+    ),
+    (
+        "scaled a cycle early",
+        "the last first digit of a dot product is not scaled",
+        "m.d.sync += product_scale.eq(scale)",
+        "m.d.comb += product_scale.eq(scale)",
     ),
     tests="tests/test_hw_pe.py",
 )
@@ -422,6 +434,17 @@ FETCH = _of(
         "(row == (r + 1) % self.config.shape.rows)",
     ),
     tests="tests/test_hw_fetch.py",
+)
+
+SCALING = _of(
+    "hw/window_walker.py",
+    (
+        "scaled with every product",
+        "the accumulator is scaled again and again in the second digits' window",
+        "self.token.scale.eq(first & segment.scale)",
+        "self.token.scale.eq(segment.scale)",
+    ),
+    tests=f"{CORNERS}[weights of 16 bits-3x4]",
 )
 
 WINDOW_WALKER = _of(
@@ -1191,6 +1214,18 @@ SEGMENTS = _of(
         "max(self.shape.rows, self.last_bytes)",
         "self.last_bytes",
     ),
+    (
+        "digits swapped",
+        "the digits of a weight of 16 bits are multiplied in the wrong order",
+        "(DIGIT_BITS, high), (0, low)",
+        "(DIGIT_BITS, low), (0, high)",
+    ),
+    (
+        "residual scaled twice",
+        "what a residual is multiplied with counts the scaling of the accumulator once more",
+        "<< (term.shift - power)",
+        "<< term.shift",
+    ),
     tests="tests/test_hw_segments.py",
 ) + _of(
     "hw/segments.py",
@@ -1228,6 +1263,12 @@ IMAGES = _of(
         "the bias makes good for the missing 128 with the wrong sign",
         "bias += segment.source.stored_offset * sums",
         "bias -= segment.source.stored_offset * sums",
+    ),
+    (
+        "offset of first digits",
+        "the bias makes good for the missing 128 as if no digit of a weight were scaled",
+        "sums << segment.power",
+        "sums",
     ),
     (
         "lanes swapped",
@@ -1707,6 +1748,7 @@ MUTANTS = (
     *ACTIVATION_BANK,
     *ACTIVATION_MEMORY,
     *FETCH,
+    *SCALING,
     *WINDOW_WALKER,
     *DRAIN,
     *DRAIN_TIMING,
