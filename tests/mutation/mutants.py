@@ -1343,8 +1343,8 @@ SCHEDULE = (
         (
             "second segment's address",
             "all inputs of a layer are read from the first one",
-            "work.op.inputs[number]",
-            "work.op.inputs[0]",
+            "walk.segment.source.name",
+            "work.op.input",
         ),
         tests=CORNERS,
     )
