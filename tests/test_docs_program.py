@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shiftwork.quant.program import TABLE_VERSION, FORMAT_VERSION, Program
+from shiftwork.quant.program import FORMAT_VERSION, TABLE_VERSION, Program
 from shiftwork.sim import golden
 
 PAGE = Path(__file__).parents[1] / "docs" / "program.md"
