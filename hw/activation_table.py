@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from shiftwork.hw import rom
 from shiftwork.hw.config import Family
 from shiftwork.hw.rom import Rom
-from shiftwork.quant.activation_table import ENTRIES
+from shiftwork.quant.activation_table import ENTRIES, Table
 from shiftwork.quant.program import Op, Program, table_of
 
 LATENCY = rom.LATENCY
@@ -91,7 +91,8 @@ def table_record(program: Program) -> dict[str, list[dict[str, Any]]]:
     rows = [
         {
             "address": table_bytes(number),
-            "ops": [op.name for op in _users(program, image)],
+            "functions": sorted({table.function for _, table in _users(program, image)}),
+            "ops": [op.name for op, _ in _users(program, image)],
         }
         for number, image in enumerate(images)
     ]
@@ -109,5 +110,10 @@ def table_image(program: Program, op: Op) -> bytes | None:
     return None if table is None else table.stored(program.tensor(op.output).stored_offset)
 
 
-def _users(program: Program, image: bytes) -> list[Op]:
-    return [op for op in program.ops if table_image(program, op) == image]
+def _users(program: Program, image: bytes) -> list[tuple[Op, Table]]:
+    """The ops whose table has those bytes, and what each takes it for."""
+    return [
+        (op, table)
+        for op in program.ops
+        if (table := table_of(op)) is not None and table_image(program, op) == image
+    ]

@@ -22,8 +22,8 @@ def load(path: str | Path) -> Graph:
     """Imports the ONNX model at ``path``.
 
     Reshapes, transposes and other ops that only rearrange are gone in the graph, except where a
-    feature map becomes a vector. Softmax, LogSoftmax and ArgMax at the end are left out and
-    recorded in ``Graph.dropped``.
+    feature map becomes a vector. Softmax, LogSoftmax, Sigmoid and ArgMax at the end are left out
+    and recorded in ``Graph.dropped``.
 
     Raises:
         ModelError: if the file cannot be read, or holds something that is not supported.

@@ -134,9 +134,12 @@ def test_whole_networks_in_the_predicted_cycles(shape, signed):
 
 def test_a_manifest_says_who_uses_what():
     program = tabled()
+    first = program.ops[0]
+    named = replace(first, table=replace(first.table, function="tanh(x)"))
+    program = replace(program, ops=(named, *program.ops[1:]))
     assert table_record(program)["tables"] == [
-        {"address": 0, "ops": ["conv0", "depthwise1"]},
-        {"address": ENTRIES, "ops": ["conv2"]},
+        {"address": 0, "functions": ["", "tanh(x)"], "ops": ["conv0", "depthwise1"]},
+        {"address": ENTRIES, "functions": [""], "ops": ["conv2"]},
     ]
 
 

@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from shiftwork.quant import float_executor, program
+from shiftwork.quant.canonical import canonical
+from shiftwork.quant.convolutions import quantize_conv
+from shiftwork.quant.fusion import layers
 from shiftwork.quant.graph import AveragePool
+from shiftwork.quant.input_grid import input_tensor
+from shiftwork.quant.layers import State, quantize_average
+from shiftwork.quant.levels import Levels
 from shiftwork.quant.quantizer import QuantizerOptions, quantize
+from shiftwork.quant.unary_functions import SWISH, function
 from shiftwork.sim import golden
 
 NEAREST = QuantizerOptions(rounding="nearest", equalization=False, range_fill=False)
@@ -145,3 +154,32 @@ def test_random_graphs(float_network, seed):
     graph = net.build(net.conv(values[-1], 3))
     result = quantize(graph, net.samples(60))
     assert sqnr(graph, result, net.samples(30, seed=2)) > 22
+
+
+@pytest.mark.parametrize("bias_correction", [True, False])
+def test_the_integers_behind_a_table_are_those_of_the_golden_model(float_network, bias_correction):
+    """So biases of later layers are corrected for what the hardware computes."""
+    net = float_network((8, 8, 2))
+    y = net.unary(net.conv("x", 6, padding=(1, 1, 1, 1)), SWISH)
+    y = net.unary(net.add(net.conv(y, 6, padding=(1, 1, 1, 1)), y), function("tanh"))
+    y = net.unary(net.pool(AveragePool, y, 3), function("sigmoid"))
+    net.conv(y, 4, (2, 2))
+    graph = canonical(net.build())
+    options = QuantizerOptions(bias_correction=bias_correction)
+    x = net.samples(60)
+    source = input_tensor("x", (8, 8, 2), x)
+    integer = source.quantize(x).astype(np.float32)
+    states = {"x": State(tensor=source, real=x, integer=integer)}
+    for layer in layers(graph):
+        if isinstance(layer.node, AveragePool):
+            made = [quantize_average(layer, layer.node, states[layer.node.input], options)]
+        else:
+            made = quantize_conv(layer, states, options, Levels())
+        states |= {state.tensor.name: state for _, state in made}
+    result = quantize(net.build(), x, replace(options, equalization=False, range_fill=False))
+    expected = golden.trace(result, result.quantize_input(x))
+    assert [table.function.split("(")[0] for table in result.tables[1:]] == ["tanh", "sigmoid"]
+    for name, state in states.items():
+        np.testing.assert_array_equal(state.integer, expected[name], err_msg=name)
+        mean = np.abs(state.tensor.dequantize(state.integer) - state.real).mean()
+        assert mean < 0.05 * np.abs(state.real).max()

@@ -5,13 +5,15 @@ import onnxruntime
 import pytest
 from onnx import helper
 
+from shiftwork.boards.accelerator import Accelerator
 from shiftwork.errors import ModelError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.quant import float_executor
 from shiftwork.quant.importer import load
 from shiftwork.quant.onnx_unary import FUNCTIONS
-from shiftwork.quant.quantizer import quantize
+from shiftwork.quant.quantizer import QuantizerOptions, quantize
 from shiftwork.sim.evaluation import evaluate
+from shiftwork.sim.executor import simulate
 from shiftwork.sim.layer_errors import layer_errors
 from shiftwork.sim.network_case import Case, amaranth_difference
 
@@ -186,3 +188,57 @@ def test_a_table_behind_an_average_knows_its_factor(write_onnx):
     step = source.scales[0] * 4 / 3 * 2.0 ** (average.shift - 2)
     assert average.table.step == pytest.approx(step)
     assert average.table.function == "sigmoid(x)"
+
+
+def test_a_network_that_was_quantized_before_is_quantized_anew(write_onnx):
+    """Its grids are powers of two, but those of a table are the quantizer's choice."""
+
+    def rounded(source, target):
+        quantized = f"{target}_q"
+        grid = ["step", "zero"]
+        return [
+            op("QuantizeLinear", [source, *grid], [quantized]),
+            op("DequantizeLinear", [quantized, *grid], [target]),
+        ]
+
+    nodes = [
+        *rounded("x", "a"),
+        op("Conv", ["a", "w", "b"], ["c"], name="c"),
+        *rounded("c", "d"),
+        op("Sigmoid", ["d"], ["s"]),
+        *rounded("s", "e"),
+        op("Mul", ["d", "e"], ["m"]),
+        *rounded("m", "f"),
+        op("Conv", ["f", "v"], ["y"], name="y"),
+    ]
+    grid = {"step": np.float32(1 / 16), "zero": np.int8(0)}
+    graph = load(write_onnx(nodes, ("N", 2, 7, 6), CONSTANTS | grid))
+    program = quantize(graph, samples(40))
+    assert len(program.ops) == 2
+    assert "sigmoid" in program.tables[0].function
+    assert evaluate(graph, program, samples(40, seed=3)).sqnr_db > 24
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activations": "signed"},
+        {"weights": "shared16", "sums": ("last",)},
+        {"per_channel": False, "scales": "max"},
+        {"accumulators": False, "rounding": "nearest"},
+    ],
+    ids=str,
+)
+def test_every_option_goes_with_tables(options, write_onnx):
+    graph = mixed(write_onnx)
+    program = quantize(graph, samples(60), QuantizerOptions(**options))
+    assert len(program.tables) == 4
+    assert evaluate(graph, program, samples(100, seed=7)).sqnr_db > 12
+    if "activations" in options:
+        assert all(tensor.signed for tensor in program.tensors)
+
+
+def test_verilog_computes_the_same(write_onnx):
+    accelerator = Accelerator(quantize(mixed(write_onnx), samples(60)), rows=2, columns=4)
+    result = simulate(accelerator, samples(3, seed=9), engine="verilator")
+    assert result.passed and result.layers_compared == len(accelerator.schedule.layers)

@@ -22,6 +22,28 @@ def start(*shape: int, **settings) -> ProgramBuilder:
     return ProgramBuilder("net", (height, width, channels), **settings)
 
 
+def tabled() -> ProgramBuilder:
+    """Two tables, one of them twice, and layers without."""
+    builder = start(4, 4, 2).conv(2, (2, 2), bounds=(-9, 3)).table(range(256), unsigned=True)
+    builder.max_pool((1, 1), (1, 1)).average_pool((1, 1), (1, 1), unsigned=True).table([-3] * 256)
+    return builder.depthwise((1, 1)).table(range(256), unsigned=True).dense(3)
+
+
+TABLED = (
+    ("Conv", "table"),
+    ("Conv", "signed index"),
+    ("Conv", "narrow clip"),
+    ("Conv", "clipped below"),
+    ("Conv", "unsigned values"),
+    ("Depthwise", "table that another op has too"),
+    ("AveragePool", "several tables"),
+    ("AveragePool", "unsigned index"),
+    ("AveragePool", "signed values"),
+    ("MaxPool", "no table beside others"),
+    ("Dense", "no table beside others"),
+)
+
+
 @pytest.mark.parametrize(
     ("builder", "expected"),
     [
@@ -71,6 +93,7 @@ def start(*shape: int, **settings) -> ProgramBuilder:
             start(1, 1, 2).dense(1, name="a").at("input").dense(1),
             ("Dense", "output that nothing reads"),
         ),
+        *((tabled(), (kind, name)) for kind, name in TABLED),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
 )
