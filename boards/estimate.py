@@ -12,9 +12,10 @@ from shiftwork.boards import resources
 from shiftwork.boards.board import Board
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS, WORST_LUT_ERROR
 from shiftwork.boards.estimate_terms import (
-    EXACT_SHIFTED_PRODUCTS,
+    EXACT_SHIFTS,
     LANES_WITH_TABLES,
-    SHIFTED_PRODUCTS,
+    SHIFT_EXPONENTS,
+    SHIFTS,
     SOFT_PRODUCTS,
     Terms,
     area_terms,
@@ -51,9 +52,10 @@ LIKENESSES: dict[Family, Likeness] = {
 SOFT_PRODUCT_LUT = 190.0
 """Of a product of lookup tables with its registers, on iCE40. From single synthesized designs: none
 of those that the coefficients are fitted to has such products."""
-SHIFT_LUT = {SHIFTED_PRODUCTS: 12.0, EXACT_SHIFTED_PRODUCTS: 36.0}
-"""What an element takes more that shifts in place of multiplying in a block of its own: by term, on
-iCE40. From single synthesized designs too (docs/estimates.md)."""
+SHIFT_LUT = {SHIFTS: -30.0, SHIFT_EXPONENTS: 6.0, EXACT_SHIFTS: 24.0}
+"""What an element takes more, or less, than one whose product is that of a multiplier block, on
+iCE40. From synthesized arrays (docs/estimates.md): none of the designs that the coefficients are
+fitted to shifts."""
 
 
 TABLE_LUT: dict[Family, float] = {"ice40up": 40.0, "ecp5": 4.0}

@@ -23,8 +23,9 @@ SOFT_PRODUCTS = "products of lookup tables"
 """The array's term for multipliers that are no multiplier blocks."""
 LANES_WITH_TABLES = "lanes with tables"
 """The tables' only term."""
-SHIFTED_PRODUCTS = "products that are shifts"
-EXACT_SHIFTED_PRODUCTS = "shifts beside multipliers"
+SHIFTS = "elements that shift"
+SHIFT_EXPONENTS = "exponents that they shift by"
+EXACT_SHIFTS = "elements that shift beside multipliers"
 LOOPS = ("chunk_pad", "groups", "tiles", "line_tiles", "tile_lines", "last_place", "last_rows")
 """Fields that count the drain's and the fetch unit's loops."""
 
@@ -101,8 +102,8 @@ def _shifts(config: ArrayConfig) -> Terms:
     shifted = resources.shifted_products(config)
     if not shifted:
         return {}
-    alone = shifted == config.shape.elements
-    return {SHIFTED_PRODUCTS if alone else EXACT_SHIFTED_PRODUCTS: shifted}
+    exact = 0 if shifted == config.shape.elements else shifted
+    return {SHIFTS: shifted, SHIFT_EXPONENTS: shifted * config.exponents, EXACT_SHIFTS: exact}
 
 
 def _core(config: ArrayConfig) -> Terms:

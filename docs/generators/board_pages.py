@@ -61,13 +61,18 @@ def _chip(board: Board) -> list[tuple[str, str]]:
         ("lookup tables, flip-flops", f"{board.lut:,}, {board.ff:,}"),
         ("block RAM", f"{board.bram} of {board.bram_bits // 1024} Kibit, {_kib(board)}{spram}"),
         ("multipliers", multipliers),
-        ("array by default", f"at most {board.max_elements} processing elements"),
+        ("array by default", _default_array(board)),
         (
             "clock",
             f"{float(reached):g} MHz by the PLL from {board.oscillator_mhz:g} MHz; "
             "`--clock MHZ` asks for another one",
         ),
     ]
+
+
+def _default_array(board: Board) -> str:
+    text = f"at most {board.max_elements} processing elements"
+    return f"{text}; {board.shift_elements} that shift" if board.shift_elements else text
 
 
 def _kib(board: Board) -> str:
