@@ -8,6 +8,7 @@ from shiftwork.errors import ModelError
 from shiftwork.quant.dead_channels import remove_dead_channels
 from shiftwork.quant.graph import Add, AveragePool, Clip, Conv, Graph, MaxPool, Node, Reshape
 from shiftwork.quant.passes import simplify
+from shiftwork.quant.regridding import grid_of, rounds_anew
 
 KINDS = (Conv, Add, Clip, MaxPool, AveragePool, Reshape)
 
@@ -69,7 +70,7 @@ def _with_own_clips(graph: Graph) -> Graph:
     """Every Clip alone behind a node that has bounds, and nothing behind the output."""
     nodes, shapes = list[Node](), dict(graph.shapes)
     for node in graph.nodes:
-        if isinstance(node, Clip) and not _has_bounds(graph, node.input):
+        if isinstance(node, Clip) and not _has_bounds(graph, node):
             copy = _identity(graph, node.input, f"{node.name}_input")
             shapes[copy.output] = shapes[node.input]
             nodes.append(copy)
@@ -83,8 +84,11 @@ def _with_own_clips(graph: Graph) -> Graph:
     return graph.with_nodes(nodes, shapes=shapes, output=output)
 
 
-def _has_bounds(graph: Graph, value: str) -> bool:
-    """Whether a Clip of ``value`` can become the bounds of what writes it."""
+def _has_bounds(graph: Graph, clip: Clip) -> bool:
+    """Whether ``clip`` can become the bounds of what writes its input."""
+    value = clip.input
+    if rounds_anew(grid_of(graph.nodes, graph.grids, value), graph.grids.get(clip.output)):
+        return False
     producer = graph.producer(value)
     bounded = producer is None or isinstance(producer, Conv | Add | AveragePool)
     return bounded and len(graph.consumers(value)) == 1 and value != graph.output

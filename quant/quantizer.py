@@ -33,6 +33,10 @@ from shiftwork.quant.shared_weights import shared_codebook
 __all__ = ["QuantizerOptions", "quantize"]
 
 MAX_CALIBRATION_SAMPLES = 1000
+ANEW = (
+    "the network is quantized already, but not to powers of two throughout: what its integers "
+    "stand for is quantized anew"
+)
 Progress = Callable[[str], None]
 
 
@@ -75,6 +79,10 @@ def quantize(
     steps = exact_steps(network, plan, source_tensor, options.weights)
     levels = Levels(INT4 if options.weights == "int4" else None)
     if steps is None:
+        if network.grids.keys() - {network.input} and progress is not None:
+            progress(ANEW)
+        network = canonical(_with_grid_of_input(source))
+        source_tensor = _input_tensor(network, samples, options)
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
     elif options.sums:
         raise ModelError(
@@ -93,6 +101,12 @@ def quantize(
         info=_info(options),
         codebook=levels.codebook,
     )
+
+
+def _with_grid_of_input(source: Graph) -> Graph:
+    """The network in real numbers: what it rounded inside is not rounded."""
+    kept = {value: grid for value, grid in source.grids.items() if value == source.input}
+    return replace(source, grids=kept)
 
 
 def _quantize_raw(
