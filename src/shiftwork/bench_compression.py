@@ -123,6 +123,7 @@ class Hardware:
         loaded: whether the weights come from a flash.
         block_rams: of the whole design.
         lut: estimated logic cells or lookup tables.
+        fmax_mhz: estimated greatest clock frequency.
     """
 
     rows: int
@@ -132,6 +133,7 @@ class Hardware:
     loaded: bool
     block_rams: int
     lut: int
+    fmax_mhz: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,4 +346,5 @@ def _hardware(subject: Subject, program: Program) -> Hardware:
         loaded=config.copies_weights,
         block_rams=found.bram,
         lut=found.lut,
+        fmax_mhz=round(found.fmax_mhz, 1),
     )
