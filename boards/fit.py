@@ -122,7 +122,7 @@ class _Candidate:
         """What the board has too little of, also beside what else stands there."""
         found = problem(design, self.board)
         if found is None and self.board is not None and self.beside:
-            found = _crowding(design.config, self.board, self.beside)
+            found = crowding(design.config, self.board, self.beside)
         return found
 
 
@@ -324,7 +324,7 @@ def _logic_problem(config: ArrayConfig, board: Board) -> Problem | None:
     )
 
 
-def _crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
+def crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
     """Of lookup tables, where others stand beside the accelerator, and a placer has to move."""
     estimated, room = estimate(config, board).lut, int(FILLED * board.lut)
     missing = estimated + beside - room
