@@ -1,6 +1,6 @@
 """Trains small networks with Brevitas and exports them, for ``shiftwork quantize`` to take over.
 
-    pip install brevitas==0.12.1 onnxoptimizer onnxscript
+    pip install 'brevitas[export]==0.12.1' torch==2.4.1
     python examples/export_brevitas.py --output FOLDER
 
 Three networks read the bundled digits, halved to 14 x 14 pixels:
