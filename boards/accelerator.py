@@ -46,7 +46,8 @@ class Accelerator(Core):
         rows, columns: of the array, both or neither; chosen for the board if left out.
         elements, latency_us: targets for that choice: the most processing elements, and the time
             that the smallest array of all may take at the board's clock.
-        beside: lookup tables that such a choice leaves free for what else is on the board.
+        beside: lookup tables that such a choice leaves free for what else is on the board:
+            ``fit.LINK_LUT`` for a bitstream, which has the link to the host too.
         products: "multiply"; "shift", for weights that are powers of two, wherever the board has no
             multiplier blocks or needs none; "auto" shifts on boards that have few or none.
 
@@ -73,6 +74,7 @@ class Accelerator(Core):
         self._texts: dict[tuple[Interface, bool], str] = {}
         self.program = program
         self.board = None if board is None else find(board)
+        self.chosen, self.beside = rows is None, beside
         self.schedule = _schedule(
             program,
             self.board,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from shiftwork.boards import tools
+from shiftwork.boards import fit, tools
 from shiftwork.boards.accelerator import FLASH_FILE, Accelerator
 from shiftwork.boards.board import Board
 from shiftwork.boards.flow import FLOWS, ROUTED_DESIGN
@@ -20,6 +20,7 @@ from shiftwork.boards.routing import resources
 from shiftwork.boards.synthesis import check_arguments, default_folder
 from shiftwork.boards.tools import Toolchain
 from shiftwork.boards.whole_design import Attempt, WholeDesign
+from shiftwork.errors import CapacityError
 from shiftwork.workspace import Progress, Workspace, file_digest, silent, versions, write_text
 
 BAUD = 115_200
@@ -116,7 +117,8 @@ def make_bitstream(
     Raises:
         BoardError: if the board is unknown, lacks what the design needs, or its PLL does not make
             the clock.
-        CapacityError: if the design does not fit, or the clock does not make the baud rate.
+        CapacityError: if the design does not fit, if its array was chosen for the board without the
+            link to the host and leaves that no room, or the clock does not make the baud rate.
         TimingError: if the design misses the clock, with the clock of each seed; no bitstream is
             left.
         ToolError: if a tool is missing, fails or takes too long.
@@ -127,6 +129,7 @@ def make_bitstream(
     if clock_mhz is not None:
         asked = clock_mhz
     check_arguments(accelerator, board=board, seeds=seeds, target_mhz=asked)
+    _check_room(accelerator, board)
     tools.check(FLOWS[board.family], toolchain)
     setting = pll_setting(board, asked)
     with Workspace(folder or default_folder(accelerator), progress=progress) as workspace:
@@ -141,6 +144,20 @@ def make_bitstream(
         )
         attempt = design.fast_enough(setting, seeds=seeds, fastest=fastest)
         return _write(design, attempt, accelerator, asked_mhz=asked)
+
+
+def _check_room(accelerator: Accelerator, board: Board) -> None:
+    """Refuses an array that was chosen as if it had the board to itself, and fills it."""
+    if not accelerator.chosen or accelerator.beside >= fit.LINK_LUT:
+        return
+    problem = fit.crowding(accelerator.config, board, fit.LINK_LUT)
+    if problem is not None:
+        shape = accelerator.config.shape
+        raise CapacityError(
+            f"the array of {shape.rows} x {shape.columns} was chosen without the link to the host, "
+            f"which needs {problem.missing} lookup tables more than {board.title} has left; make "
+            "the accelerator with beside=fit.LINK_LUT, or choose rows and columns"
+        )
 
 
 def _write(

@@ -132,7 +132,7 @@ class _Candidate:
         """What the board has too little of; also of room for the placer, where that counts."""
         found = problem(design, self.board)
         if found is None and self.board is not None and self.roomy:
-            found = _crowding(design.config, self.board, self.beside)
+            found = crowding(design.config, self.board, self.beside)
         return found
 
 
@@ -362,7 +362,7 @@ def _logic_problem(config: ArrayConfig, board: Board) -> Problem | None:
     )
 
 
-def _crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
+def crowding(config: ArrayConfig, board: Board, beside: int) -> Problem | None:
     """Of lookup tables that a placer is sure to fill, with what stands beside the accelerator."""
     estimated, room = estimate(config, board).lut, int(FILLED * board.lut)
     missing = estimated + beside - room

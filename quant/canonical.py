@@ -18,6 +18,7 @@ from shiftwork.quant.graph import (
     Unary,
 )
 from shiftwork.quant.passes import simplify
+from shiftwork.quant.regridding import grid_of, rounds_anew
 from shiftwork.quant.unary_passes import UNARY_RULES
 
 KINDS = (Conv, Add, Clip, Unary, MaxPool, AveragePool, Reshape)
@@ -98,6 +99,9 @@ def _with_own_clips(graph: Graph) -> Graph:
 def _has_bounds(graph: Graph, node: Clip | Unary) -> bool:
     """Whether ``node`` can become the bounds, or the table, of what writes its input."""
     value = node.input
+    before = grid_of(graph.nodes, graph.grids, value)
+    if isinstance(node, Clip) and rounds_anew(before, graph.grids.get(node.output)):
+        return False
     producer = graph.producer(value)
     bounded = isinstance(producer, Conv | Add | AveragePool)
     if producer is None:

@@ -102,7 +102,10 @@ def _exact_step(
 ) -> Step | None:
     if layer.bounds.function is not None:
         return None
-    grid = network.grids.get(layer.output) or network.grids.get(layer.node.output)
+    own = network.grids.get(layer.node.output)
+    grid = network.grids.get(layer.output) or own
+    if own is not None and grid is not None and own.scale != grid.scale:
+        return None
     match layer.node:
         case graph.Conv():
             return _exact_conv(layer, grid, tensors, bounds)

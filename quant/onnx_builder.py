@@ -24,7 +24,8 @@ class GraphBuilder:
 
     The order of the input's elements is left open until the first layer reads it. ``paddings`` are
     borders of zeros around a tensor, which the next layer has to add, and ``grids`` the integers
-    that a value is rounded to; the first are those that it is made in.
+    that a value is rounded to; the first are those that it is made in. ``integers`` are the tensors
+    between a QuantizeLinear and its DequantizeLinear, and the grid that each is counted on.
 
     Args:
         source: the ONNX model's input.
@@ -40,6 +41,7 @@ class GraphBuilder:
         self.views: dict[str, View] = {}
         self.paddings: dict[str, Padding] = {}
         self.grids: dict[str, list[Grid]] = {}
+        self.integers: dict[str, Grid] = {}
         self.budget = Budget()
         self._source = source
         self._channels_last = channels_last

@@ -1,5 +1,7 @@
 """ONNX's elementwise ops with a constant, its activations and its normalization."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -161,6 +163,16 @@ def _bound(node: OnnxNode, importer: Importer, key: str, index: int, default: fl
 
 
 def _bounded(node: OnnxNode, importer: Importer, lo: float, hi: float) -> None:
+    """The bounds of integers between QuantizeLinear and DequantizeLinear count steps."""
+    grid = importer.builder.integers.get(node.input(0))
+    if grid is not None:
+        least, most = max(lo, grid.lo), min(hi, grid.hi)
+        if least > most:
+            raise node.error(f"leaves nothing of the integers {grid.lo} to {grid.hi}")
+        grid = replace(grid, lo=int(least), hi=int(most))
+        lo, hi = ((bound - grid.zero_point) * grid.scale for bound in (grid.lo, grid.hi))
+        importer.builder.integers[node.outputs[0]] = grid
+        importer.builder.grids[node.outputs[0]] = [grid]
     view = importer.builder.elementwise(node, node.input(0))
     layer = Clip(name=node.name, input=view.value, output=node.outputs[0], lo=lo, hi=hi)
     importer.builder.add(

@@ -12,19 +12,28 @@ from shiftwork.quant.graph import Clip, Grid
 from shiftwork.quant.onnx_context import Handler, Importer
 from shiftwork.quant.onnx_file import OnnxNode
 from shiftwork.quant.onnx_views import View
+from shiftwork.quant.regridding import grid_of, is_free, rounds_anew
 
 
 def _quantize(node: OnnxNode, importer: Importer) -> None:
-    round_to(node, importer, _grid(node, importer))
+    grid = _grid(node, importer)
+    round_to(node, importer, grid)
+    importer.builder.integers[node.outputs[0]] = grid
 
 
 def round_to(node: OnnxNode, importer: Importer, grid: Grid) -> None:
-    """The node's output is its first input, saturated and on ``grid``."""
+    """The node's output is its first input, saturated and on ``grid``.
+
+    What lay on a finer grid before becomes a value of its own, so that both have theirs. A value
+    that is rounded to a step that is no power of two too has that one.
+    """
     _pass_on(node, importer)
-    if _saturates(node, importer, grid):
+    if _saturates(node, importer, grid) or _coarsens(node, importer, grid):
         _clip(node, importer, grid)
     value = importer.builder.views[node.outputs[0]].value
-    importer.builder.grids.setdefault(value, []).append(grid)
+    known = importer.builder.grids.setdefault(value, [])
+    first = is_free(grid) and not importer.builder.is_input(value)
+    known.insert(0 if first else len(known), grid)
 
 
 def _dequantize(node: OnnxNode, importer: Importer) -> None:
@@ -86,9 +95,16 @@ def _saturates(node: OnnxNode, importer: Importer, grid: Grid) -> bool:
     return lo < least - grid.scale / 2 or hi > most + grid.scale / 2
 
 
+def _coarsens(node: OnnxNode, importer: Importer, grid: Grid) -> bool:
+    builder = importer.builder
+    grids = {value: known[0] for value, known in builder.grids.items()}
+    before = grid_of(builder.nodes, grids, builder.view(node, node.input(0)).value)
+    return before is not None and before.scale < grid.scale and rounds_anew(before, grid)
+
+
 def _clip(node: OnnxNode, importer: Importer, grid: Grid) -> None:
     builder = importer.builder
-    view = builder.view(node, node.input(0))
+    view = builder.elementwise(node, node.input(0))
     lo, hi = _limits(grid)
     layer = Clip(name=node.name, input=view.value, output=node.outputs[0], lo=lo, hi=hi)
     shape = builder.shapes[view.value]

@@ -24,6 +24,7 @@ from shiftwork.quant.graph import (
     Reshape,
     Shape,
 )
+from shiftwork.quant.regridding import contains, is_free, rounds_anew
 
 Rule = Callable[[Graph, Node], Graph | None]
 
@@ -149,9 +150,15 @@ def _merge_clips(graph: Graph, node: Node) -> Graph | None:
     previous = sole_producer(graph, node)
     if not (isinstance(node, Clip) and isinstance(previous, Clip)):
         return None
+    grids = graph.grids
+    before, after = grids.get(previous.output), grids.get(node.output)
+    if rounds_anew(before, after):
+        return None
+    if (after is None and contains(before, node.lo, node.hi)) or is_free(before):
+        grids = regridded(graph, node.output, previous.output)
     lo, hi = (min(max(bound, node.lo), node.hi) for bound in (previous.lo, previous.hi))
     merged = replace(node, input=previous.input, lo=lo, hi=hi)
-    return replaced(graph, [previous, node], [merged])
+    return replaced(graph, [previous, node], [merged], grids=grids)
 
 
 def _swap_clip(graph: Graph, node: Node) -> Graph | None:

@@ -25,7 +25,7 @@ from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Conv, Op, Program, Reshape, Tensor
 from shiftwork.quant.range_fill import range_fill
-from shiftwork.quant.raw_folding import fold
+from shiftwork.quant.raw_folding import Folded, fold
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.scaling import Factors, rescaled
 from shiftwork.quant.shared_weights import shared_codebook
@@ -35,6 +35,10 @@ __all__ = ["QuantizerOptions", "quantize"]
 MAX_CALIBRATION_SAMPLES = 1000
 ALL_LAYERS = "all"
 """In place of the names of layers with weights of 16 bits."""
+ANEW = (
+    "the network is quantized already, but not to powers of two throughout: what its integers "
+    "stand for is quantized anew"
+)
 Progress = Callable[[str], None]
 
 
@@ -78,6 +82,10 @@ def quantize(
     steps = exact_steps(network, plan, source_tensor, options.weights)
     levels = Levels(INT4 if options.weights == "int4" else None)
     if steps is None:
+        if network.grids.keys() - {network.input} and progress is not None:
+            progress(ANEW)
+        network = canonical(_with_grid_of_input(source))
+        source_tensor = _input_tensor(network, samples, options)
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
     elif options.sums or options.wide:
         raise ModelError(
@@ -99,6 +107,12 @@ def quantize(
     )
 
 
+def _with_grid_of_input(source: Graph) -> Graph:
+    """The network in real numbers: what it rounded inside is not rounded."""
+    kept = {value: grid for value, grid in source.grids.items() if value == source.input}
+    return replace(source, grids=kept)
+
+
 def _quantize_raw(
     source: Graph,
     calibration: NDArray,
@@ -112,14 +126,25 @@ def _quantize_raw(
     folded = fold(source, raw_input)
     if progress is not None and folded.border:
         progress(folded.border)
-    samples = check_samples(calibration, name="calibration data")
-    layout, shape = source.input_layout, source.shapes[source.input]
-    raw = raw_input.to_raw(layout.to_nhwc(samples, shape, "calibration data"))
-    centred = layout.from_nhwc((raw - folded.zero_point).astype(np.float32))
+    centred = centred_bytes(source, folded, calibration, raw_input)
     program = quantize(folded.graph, centred, options, progress=progress)
     info = program.info | ({"input_border": folded.border} if folded.border else {})
     tensors = _with_raw_gains(program, raw_input)
     return replace(program, tensors=tensors, raw_input=raw_input, info=info)
+
+
+def centred_bytes(
+    source: Graph, folded: Folded, samples: NDArray, raw_input: RawInput
+) -> NDArray[np.float32]:
+    """What ``folded.graph`` takes for ``samples`` of ``source``: bytes less the zero point.
+
+    Raises:
+        DataError: if the samples do not fit the network, or integers are no bytes.
+    """
+    layout, shape = source.input_layout, source.shapes[source.input]
+    checked = check_samples(samples, name="calibration data")
+    raw = raw_input.to_raw(layout.to_nhwc(checked, shape, "calibration data"))
+    return layout.from_nhwc((raw - folded.zero_point).astype(np.float32))
 
 
 def _with_raw_gains(program: Program, raw_input: RawInput) -> tuple[Tensor, ...]:

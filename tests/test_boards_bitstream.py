@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from shiftwork.boards import tools, whole_design, yowasp
+from shiftwork.boards import fit, tools, whole_design, yowasp
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.bitstream import make_bitstream
 from shiftwork.boards.board_top import TOP, Sources
@@ -86,6 +87,28 @@ def test_what_is_written(use, accelerator, tmp_path):
     record = json.loads((tmp_path / "bitstream.json").read_text())
     assert record == json.loads(json.dumps(made.as_dict()))
     assert record["digest"] == accelerator.program.digest
+
+
+def test_an_array_that_was_chosen_leaves_the_link_room(use, monkeypatch, tmp_path):
+    """With half a board to fill: one of its own is refused, one beside the link is smaller."""
+    monkeypatch.setattr(fit, "FILLED", 0.5)
+    use(Tools())
+    alone = Accelerator(dense_net(), board="icebreaker")
+    with pytest.raises(CapacityError) as caught:
+        make_bitstream(alone, board="icebreaker", folder=tmp_path)
+    assert re.fullmatch(
+        r"the array of \d x \d+ was chosen without the link to the host, which needs \d+ lookup "
+        r"tables more than iCEBreaker \(Lattice iCE40 UP5K\) has left; make the accelerator with "
+        r"beside=fit.LINK_LUT, or choose rows and columns",
+        str(caught.value),
+    )
+    assert not any(tmp_path.iterdir())
+    shape = alone.config.shape
+    by_hand = Accelerator(dense_net(), board="icebreaker", rows=shape.rows, columns=shape.columns)
+    assert make_bitstream(by_hand, board="icebreaker", folder=tmp_path).rows == shape.rows
+    beside = Accelerator(dense_net(), board="icebreaker", beside=fit.LINK_LUT)
+    made = make_bitstream(beside, board="icebreaker", folder=tmp_path)
+    assert made.rows * made.columns < shape.rows * shape.columns
 
 
 def test_the_order_of_the_tools(use, accelerator, tmp_path):

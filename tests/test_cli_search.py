@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from shiftwork import __main__
-from shiftwork.quant.program import Program
+from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.search import PASSES
+from shiftwork.quant.search_bounds import stored_bytes
 
 
 @pytest.fixture
@@ -97,6 +99,27 @@ def test_16_bits_without_a_search(capsys, tmp_path, model, inputs):
     assert code == 2
     assert "leave out --wide, or --search" in " ".join(err.replace("│", " ").split())
     assert net.read_bytes() == before
+
+
+@pytest.mark.usefixtures("_few_passes")
+def test_a_network_that_takes_bytes(capsys, tmp_path, model):
+    """The recipes are tried on bytes: the program has the weights of the trial that was chosen."""
+    raw = np.random.default_rng(0).integers(0, 256, (30, 2, 4, 4)).astype(np.uint8)
+    np.savez(tmp_path / "raw.npz", x=raw)
+    net, trials = tmp_path / "net.npz", tmp_path / "trials"
+    options = ["--input-bytes", "uint8", "--input-scale", "0.01", "--input-offset=-1"]
+    options += ["--search", "--weight-bytes", "100", "--trials", trials, "--json"]
+    code, out, _ = quantize(capsys, model, tmp_path / "raw.npz", net, *options)
+    assert code == 0
+    program, choice = Program.load(net), json.loads(out)["search"]["choice"]
+    assert program.raw_input == RawInput(dtype="uint8", scale=(0.01,), offset=(-1.0,))
+    assert [program.info["sums"]] == choice["options"]["sums"]
+    assert choice["weight_bytes"] == stored_bytes(program)
+    weights = [op.weights.tobytes() for op in program.ops if isinstance(op, Conv)]
+    tried = [Program.load(path) for path in trials.glob("trial-*/net.npz")]
+    assert weights in [
+        [op.weights.tobytes() for op in trial.ops if isinstance(op, Conv)] for trial in tried
+    ]
 
 
 def test_sums_without_a_search(capsys, tmp_path, model, inputs):

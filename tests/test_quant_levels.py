@@ -13,6 +13,14 @@ def test_int8_is_rounded_half_up_and_clipped():
     np.testing.assert_array_equal(Levels().nearest(VALUES), expected)
 
 
+def test_a_codebook_of_256_values_is_int8():
+    """As docs/compression.md says: there are no other 256 values, and the nearest are the same."""
+    values = tuple(sorted(set(np.arange(1000).astype(np.int8).tolist())))
+    assert len(values) == 256
+    assert Levels(values).bounds == Levels().bounds
+    np.testing.assert_array_equal(Levels(values).nearest(VALUES), Levels().nearest(VALUES))
+
+
 def test_int4_is_rounded_half_up_and_clipped():
     expected = np.clip(np.floor(VALUES + 0.5), -8, 7)
     np.testing.assert_array_equal(Levels(INT4).nearest(VALUES), expected)

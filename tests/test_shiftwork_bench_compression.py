@@ -12,8 +12,13 @@ from shiftwork import __main__, bench_compression, bench_compression_page
 from shiftwork.bench_compression import KINDS, Subject, huffman_bits, run, select, size_of, subjects
 from shiftwork.bench_data import Data, handwritten_digits
 from shiftwork.bench_networks import Network
+from shiftwork.boards.accelerator import Accelerator
+from shiftwork.boards.estimate import estimate
+from shiftwork.boards.registry import find
+from shiftwork.boards.resources import Contents
 from shiftwork.errors import DataError
 from shiftwork.quant.codebook import INT4
+from shiftwork.quant.program import Program
 from shiftwork.sim.coded_programs import coded
 from shiftwork.sim.example_programs import residual_net
 
@@ -73,8 +78,22 @@ def test_every_kind_has_quality_size_and_hardware(results):
         assert result.hardware.rom_bytes <= int8.hardware.rom_bytes // 2 + 1
         assert result.hardware.cycles == int8.hardware.cycles
         assert not result.hardware.loaded
+        assert 0.9 < result.hardware.fmax_mhz / int8.hardware.fmax_mhz < 1.1
     assert int8.quality.score_error is None
     assert 0 <= int8.quality.accuracy <= 100
+
+
+def test_clocks_are_those_of_the_estimate(results, subject, tmp_path):
+    board = replace(find(subject.board), max_elements=subject.elements)
+    for result, cells in zip(results, bench_compression_page.hardware_cells(results), strict=True):
+        program = Program.load(tmp_path / "out" / f"quantize-tiny-{result.weights}" / "net.npz")
+        accelerator = Accelerator(program, board=board)
+        contents = Contents.of(accelerator.schedule.images, accelerator.config)
+        found = estimate(accelerator.config, board, contents=contents)
+        row = dict(zip(bench_compression_page.HARDWARE, cells, strict=True))
+        assert row["clock"] == f"{found.fmax_mhz:.1f} MHz"
+        latency_ms = found.latency_us(accelerator.schedule.cycles) / 1000
+        assert float(row["latency"].removesuffix(" ms")) == pytest.approx(latency_ms, rel=0.01)
 
 
 def test_what_has_not_changed_is_kept(results, subject, tmp_path):

@@ -124,6 +124,7 @@ class Hardware:
         loaded: whether the weights come from a flash.
         block_rams: of the whole design.
         lut: estimated logic cells or lookup tables.
+        fmax_mhz: estimated greatest clock frequency.
     """
 
     rows: int
@@ -133,6 +134,7 @@ class Hardware:
     loaded: bool
     block_rams: int
     lut: int
+    fmax_mhz: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,4 +345,5 @@ def _hardware(subject: Subject, program: Program) -> Hardware:
         loaded=config.copies_weights,
         block_rams=found.bram,
         lut=found.lut,
+        fmax_mhz=round(found.fmax_mhz, 1),
     )

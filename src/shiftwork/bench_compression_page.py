@@ -11,9 +11,13 @@ from shiftwork.workspace import write_text
 
 MARKDOWN, JSON = "compression.md", "compression.json"
 NONE = "-"
+US_PER_MS = 1000.0
 QUALITY = ("network", "weights", "accuracy", "float", "as float", "SQNR", "score error")
 SIZES = ("network", "weights", "number", "float32", "stored", "Huffman", "zeros", "values")
-HARDWARE = ("network", "weights", "board", "array", "cycles", "ROM", "from", "block RAMs", "LUTs")
+HARDWARE = (
+    *("network", "weights", "board", "array", "cycles", "ROM", "from"),
+    *("block RAMs", "LUTs", "clock", "latency"),
+)
 
 
 def write(
@@ -76,7 +80,7 @@ def hardware_cells(results: Iterable[Result]) -> list[list[str]]:
     for result in results:
         cells, found = [result.network, result.weights, result.board], result.hardware
         if found is None:
-            rows.append([*cells, f"{NONE} ({result.problem})", *[NONE] * 5])
+            rows.append([*cells, f"{NONE} ({result.problem})", *[NONE] * 7])
             continue
         rows.append(
             [
@@ -87,6 +91,8 @@ def hardware_cells(results: Iterable[Result]) -> list[list[str]]:
                 "flash" if found.loaded else "bitstream",
                 f"{found.block_rams}",
                 f"{found.lut:,}",
+                f"{found.fmax_mhz:.1f} MHz",
+                f"{found.cycles / found.fmax_mhz / US_PER_MS:.3g} ms",
             ]
         )
     return rows

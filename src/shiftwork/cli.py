@@ -145,14 +145,7 @@ def quantize(
     """
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     bounds = {"weight_bytes": weight_bytes, "max_loss": max_loss, "min_sqnr_db": min_sqnr}
-    check_search_options(
-        search,
-        raw_input=input_bytes is not None,
-        wide=wide is not None,
-        validate=validate,
-        trials=trials,
-        **bounds,
-    )
+    check_search_options(search, wide=wide is not None, validate=validate, trials=trials, **bounds)
     from shiftwork.next_steps import after_quantize, missing, samples_guide
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load
@@ -175,7 +168,14 @@ def quantize(
     views: list[RenderableType] = []
     if search:
         found, searched, views = search_program(
-            graph, samples, bounds, options, validate=validate, trials=trials, progress=progress
+            graph,
+            samples,
+            bounds,
+            options,
+            raw_input=ends.raw_input,
+            validate=validate,
+            trials=trials,
+            progress=progress,
         )
         program = ends.answering(found)
     else:

@@ -16,19 +16,15 @@ if TYPE_CHECKING:
     from shiftwork.quant.graph import Graph
     from shiftwork.quant.options import QuantizerOptions
     from shiftwork.quant.program import Program
+    from shiftwork.quant.raw_input import RawInput
     from shiftwork.quant.search import Found
     from shiftwork.workspace import Progress
 
 FLAGS = {"min_sqnr_db": "--min-sqnr"}
 
 
-def check_search_options(search: bool, *, raw_input: bool, wide: bool, **given: Any) -> None:
-    """Refuses options of a search where there is none, and what a search cannot try."""
-    if search and raw_input:
-        raise typer.BadParameter(
-            "--search measures with real numbers: leave out --input-bytes, then quantize with the "
-            "options that it found and --input-bytes"
-        )
+def check_search_options(search: bool, *, wide: bool, **given: Any) -> None:
+    """Refuses options of a search where there is none, and what a search finds out by itself."""
     if search and wide:
         raise typer.BadParameter(
             "--search finds out by itself which layers need weights of 16 bits: leave out --wide, "
@@ -51,14 +47,16 @@ def search_program(
     bounds: dict[str, Any],
     base: "QuantizerOptions",
     *,
+    raw_input: "RawInput | None",
     validate: Path | None,
     trials: Path | None,
     progress: "Progress",
 ) -> "tuple[Program, dict[str, Any], list[RenderableType]]":
     """The program that a search chose, the search as JSON values, and its tables."""
     from shiftwork.quant.calibration import read_samples
+    from shiftwork.quant.quantizer import quantize
     from shiftwork.quant.search_bounds import Bounds
-    from shiftwork.search import search, split
+    from shiftwork.search import of_bytes, search, split
 
     parts = split(samples, None if validate is None else read_samples(validate))
     progress(
@@ -66,9 +64,13 @@ def search_program(
         "are measured on"
     )
     kept = Bounds(**bounds)
+    tried = (graph, parts) if raw_input is None else of_bytes(graph, parts, raw_input)
     with ExitStack() as stack:
         folder = trials or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        found, program = search(graph, parts, kept, folder, base=base, progress=progress)
+        found, program = search(*tried, kept, folder, base=base, progress=progress)
+    if raw_input is not None:
+        options = found.choice.options
+        program = quantize(graph, parts.calibration, options, raw_input=raw_input)
     return program, {"search": _record(found, kept)}, [*_views(found, base)]
 
 

@@ -23,7 +23,9 @@ from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Program
-from shiftwork.quant.quantizer import quantize, summable, widenable
+from shiftwork.quant.quantizer import centred_bytes, quantize, summable, widenable
+from shiftwork.quant.raw_folding import fold
+from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.search import Found, difference
 from shiftwork.quant.search import search as search_recipes
 from shiftwork.quant.search_bounds import Bounds, Quality, Trial, stored_bytes
@@ -105,6 +107,22 @@ def search(
             widenable=widenable(canonical(graph)),
         )
         return found, trials.program(found.choice.options)
+
+
+def of_bytes(graph: Graph, samples: Split, raw_input: RawInput) -> tuple[Graph, Split]:
+    """What a search for a network that takes raw bytes tries: their meaning is in its weights.
+
+    Raises:
+        ModelError: if that cannot be folded into the network.
+        DataError: if the samples do not fit, or integers are no bytes.
+    """
+    folded = fold(graph, raw_input)
+    calibration, validation = (
+        centred_bytes(graph, folded, x, raw_input)
+        for x in (samples.calibration, samples.validation.x)
+    )
+    measured = Samples(validation, samples.validation.y)
+    return folded.graph, Split(calibration=calibration, validation=measured)
 
 
 class _Trials:

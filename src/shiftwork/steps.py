@@ -60,11 +60,17 @@ class Ends:
         progress: Progress = silent,
     ) -> Program:
         """The integer program of ``graph`` with these ends."""
-        raw = None
-        if self.input_bytes is not None:
-            raw = RawInput(dtype=self.input_bytes, scale=self.input_scale, offset=self.input_offset)
-        program = quantize_graph(graph, calibration, options, raw_input=raw, progress=progress)
+        program = quantize_graph(
+            graph, calibration, options, raw_input=self.raw_input, progress=progress
+        )
         return self.answering(program)
+
+    @property
+    def raw_input(self) -> RawInput | None:
+        """The bytes that the chip takes, if it does."""
+        if self.input_bytes is None:
+            return None
+        return RawInput(dtype=self.input_bytes, scale=self.input_scale, offset=self.input_offset)
 
     def answering(self, program: Program) -> Program:
         """``program`` with the answer that is asked for."""

@@ -16,6 +16,8 @@ from shiftwork.quant.program import Program
 from shiftwork.sim import example_programs
 
 TESTS = Path(__file__).resolve().parents[1]
+QUANTIZED = ("residual_qonnx.onnx", "separable_qonnx.onnx", "residual_qcdq.onnx")
+"""Models that Brevitas exported: QONNX's Quant, and grids of fewer than 8 bits."""
 
 
 @cache
@@ -30,7 +32,7 @@ def test_module(name: str) -> ModuleType:
 
 
 def onnx_models() -> list[bytes]:
-    """One model for every case of the float executor's test, and a quantized one."""
+    """One model for every case of the float executor's test, and quantized ones."""
     cases = test_module("test_quant_float_executor").CASES
     models = [
         onnx_bytes(case.nodes, case.shape, case.constants, opset=case.opset)
@@ -38,7 +40,8 @@ def onnx_models() -> list[bytes]:
     ]
     quantized = test_module("test_quant_onnx_quantization")
     models.append(onnx_bytes(quantized.NETWORK, ("N", 3, 6, 5), quantized.constants()))
-    return models
+    brevitas = TESTS / "vectors" / "brevitas"
+    return [*models, *((brevitas / name).read_bytes() for name in QUANTIZED)]
 
 
 def onnx_bytes(nodes: Any, shape: Any, constants: dict[str, Any], *, opset: int = 13) -> bytes:
