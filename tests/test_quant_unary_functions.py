@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from shiftwork.quant.unary_functions import (
-    REGISTRY,
     HARD_SWISH,
     MISH,
+    REGISTRY,
     SWISH,
     X,
     affine,
