@@ -4,8 +4,8 @@ Both are chosen together, so that the calibration samples' outputs have the leas
 function that levels off needs no index beyond the place where it does.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from typing import Literal
 
@@ -30,6 +30,9 @@ FINER_STEPS = 12
 OFFSETS = (0, -32, 32, -64, 64, -96, 96)
 """Steps by which the index may be off from the accumulator: a bias, which costs nothing."""
 MAX_SAMPLES = 1 << 16
+MARGIN = 1e-9
+"""A grid must be better by this share to be preferred to one before: sums differ in their last bits
+from machine to machine."""
 LARGEST = 1e30
 """Stands for infinity in sums."""
 
@@ -114,9 +117,9 @@ def choose_grid(
                 output_exponent=0,
                 output_signed=True,
             )
-            error, chosen = _with_outputs(grid, function, arguments, values, outputs)
-            if error < least:
-                best, least = chosen, error
+            for candidate, error in _with_outputs(grid, function, arguments, values, outputs):
+                if best is None or error < least * (1.0 - MARGIN):
+                    best, least = candidate, error
     assert best is not None
     return best
 
@@ -134,32 +137,19 @@ def _with_outputs(
     arguments: FloatArray,
     values: FloatArray,
     outputs: Literal["unsigned", "signed"],
-) -> tuple[float, TableGrid]:
-    """The least squared error with an index on ``grid``, and the grid with the best outputs."""
+) -> Iterator[tuple[TableGrid, float]]:
+    """An index on ``grid`` with each output exponent worth trying, and the squared error."""
     places = grid.index(arguments).astype(np.int64) & (ENTRIES - 1)
     made = np.nan_to_num(
         function.real(_indices(grid) * grid.step - grid.offset), posinf=LARGEST, neginf=-LARGEST
     )
     signed = outputs == "signed" or bool(made.min() < 0)
     lo, hi = SIGNED_INDEX if signed else UNSIGNED_INDEX
-    counts = np.bincount(places, minlength=ENTRIES)
-    sums = np.bincount(places, values, ENTRIES)
-    squares = float(np.square(values).sum())
     first = largest_exponent(values, lo, hi)
-    errors = []
     for exponent in range(first, first + SATURATING_STEPS + 1):
         restored = np.ldexp(np.clip(half_up(np.ldexp(made, exponent)), lo, hi), -exponent)
-        errors.append(float((counts * restored - 2.0 * sums) @ restored) + squares)
-    place = int(np.argmin(errors))
-    chosen = TableGrid(
-        exponent=grid.exponent,
-        gain=grid.gain,
-        offset=grid.offset,
-        signed=grid.signed,
-        output_exponent=first + place,
-        output_signed=signed,
-    )
-    return errors[place], chosen
+        error = float(np.square(restored[places] - values).sum())
+        yield replace(grid, output_exponent=exponent, output_signed=signed), error
 
 
 def make_table(

@@ -30,7 +30,7 @@ class Function:
     """An expression of one variable.
 
     Attributes:
-        name: an entry of :data:`ENTRIES`, or ``x``, the variable.
+        name: an entry of :data:`REGISTRY`, or ``x``, the variable.
         parameters: constants that the entry takes.
         arguments: what the entry is applied to.
     """
@@ -44,7 +44,7 @@ class Function:
             return "x"
         if self.name == "affine" and self.parameters[0] == 1.0:
             return f"({self.arguments[0]}{self.parameters[1]:+g})"
-        return ENTRIES[self.name].text.format(*self.arguments, *self.parameters)
+        return REGISTRY[self.name].text.format(*self.arguments, *self.parameters)
 
     @property
     def terms(self) -> int:
@@ -56,7 +56,7 @@ class Function:
         """Whether it is known to be nowhere falling."""
         if self.name == "x":
             return True
-        signs = ENTRIES[self.name].signs
+        signs = REGISTRY[self.name].signs
         if signs is None or any(self.parameters[place] < 0.0 for place in signs):
             return False
         return all(argument.monotone for argument in self.arguments)
@@ -88,7 +88,7 @@ class Function:
             return x
         values = [argument._evaluate(x, arithmetic) for argument in self.arguments]
         constants = [arithmetic.number(parameter) for parameter in self.parameters]
-        return ENTRIES[self.name].compute(arithmetic, *values, *constants)
+        return REGISTRY[self.name].compute(arithmetic, *values, *constants)
 
 
 X = Function("x")
@@ -186,7 +186,7 @@ class Entry:
     signs: tuple[int, ...] | None = ()
 
 
-ENTRIES: dict[str, Entry] = {
+REGISTRY: dict[str, Entry] = {
     "abs": Entry(lambda _, x: abs(x), "abs({})", None),
     "affine": Entry(lambda _, x, scale, offset: x * scale + offset, "({}*{:g}{:+g})", (0,)),
     "celu": Entry(lambda a, x, alpha: _elu(a, x / alpha, a.number(1)) * alpha, "celu({}, {:g})"),

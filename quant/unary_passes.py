@@ -19,6 +19,8 @@ def _plain(graph: Graph, node: Node) -> Graph | None:
     for number, step in enumerate(steps):
         last = number == len(steps) - 1
         output = node.output if last else f"{node.output}_{number}"
+        while not last and output in shapes:
+            output += "_"
         shapes[output] = shapes[node.input]
         made.append(_plain_node(step, f"{node.name}_{number}", value, output))
         value = output

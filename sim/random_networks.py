@@ -57,7 +57,7 @@ SHIFTING = 4
 
 KINDS = ("conv", "conv", "depthwise", "dense", "max_pool", "average_pool", "reshape")
 WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", "sparse")
-TABLES = ("random", "random", "again", "monotone", "constant")
+TABLES = ("random", "again", "monotone", "again", "constant")
 MOST_WIDE = 24
 """Products of an output whose weights have 16 bits: 32 bits then hold the sums of four such."""
 FRAMES = ("zero", "random", "lo", "random", "hi", "extremes", "steered_up", "steered_down")
@@ -145,8 +145,9 @@ def programs(draw: Draw[Any], *, most_ops: int = 5) -> Program:
         zero_point=draw(st.one_of(st.just(min(max(0, least), most)), st.integers(least, most))),
         bounds=bounds,
     )
+    tabled = draw(st.booleans())
     for index in range(most_ops):
-        if draw(_steps(builder, may_go_on=index < most_ops - 1)):
+        if draw(_steps(builder, may_go_on=index < most_ops - 1, tabled=tabled)):
             break
     shared = output_aliases(builder.ops, builder.tensors[-1].name)
     readers = [op for op in builder.ops if op.output not in shared]
@@ -231,10 +232,10 @@ class _Axis:
 
 
 @st.composite
-def _steps(draw: Draw[Any], builder: ProgramBuilder, *, may_go_on: bool) -> bool:
+def _steps(draw: Draw[Any], builder: ProgramBuilder, *, may_go_on: bool, tabled: bool) -> bool:
     """Appends one op, so that Hypothesis can leave it out; tells whether it was the last one."""
     last = not may_go_on or draw(st.sampled_from((True, False, False, False)))
-    _Step(draw, builder, last=last).append()
+    _Step(draw, builder, last=last, tabled=tabled).append()
     return last
 
 
@@ -245,12 +246,16 @@ class _Step:
         draw: of Hypothesis.
         builder: what it is appended to.
         last: whether no op follows.
+        tabled: whether the op may have a table.
     """
 
-    def __init__(self, draw: Draw[Any], builder: ProgramBuilder, *, last: bool) -> None:
+    def __init__(
+        self, draw: Draw[Any], builder: ProgramBuilder, *, last: bool, tabled: bool
+    ) -> None:
         self.draw = draw
         self.builder = builder
         self.last = last
+        self.tabled = tabled
 
         self._kinds = {
             "conv": self._conv,
@@ -477,7 +482,7 @@ class _Step:
 
     def _set_table(self) -> None:
         """Sometimes a table: random, constant, monotone, or that of an op before."""
-        if self.draw(st.sampled_from((True, True, True, False))):
+        if not self.tabled or self.draw(st.sampled_from((False, False, True))):
             return
         kind = self.draw(st.sampled_from(TABLES))
         unsigned = self.draw(st.booleans())

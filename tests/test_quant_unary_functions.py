@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from shiftwork.quant.unary_functions import (
-    ENTRIES,
     HARD_SWISH,
     MISH,
+    REGISTRY,
     SWISH,
     X,
     affine,
@@ -29,7 +29,7 @@ PARAMETERS = {
     "selu": (1.6732632423543772, 1.0507009873554805),
 }
 FUNCTIONS = {
-    **{name: function(name, *PARAMETERS.get(name, ())) for name in ENTRIES if name != "multiply"},
+    **{name: function(name, *PARAMETERS.get(name, ())) for name in REGISTRY if name != "multiply"},
     "swish": SWISH,
     "mish": MISH,
     "hard_swish": HARD_SWISH,

@@ -1,5 +1,7 @@
 """Functions of one variable move to the layers whose table they become."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,17 @@ def test_constants_and_bounds_need_no_table(float_network):
     assert kinds(check(build)) == [Conv, Clip, Conv]
     build.conv(build.unary(build.conv("x", 2), HARD_SWISH), 2)
     assert Unary in kinds(check(build))
+
+
+def test_values_get_names_of_their_own(float_network):
+    build = float_network((5, 5, 2))
+    taken = build.pool(MaxPool, build.conv("x", 2), 1)
+    hard = build.unary(taken, clip(0.0, 1.0).of(affine(0.2, 0.5)))
+    build.shapes[f"{hard}_0"] = build.shapes.pop(taken)
+    build.nodes[1] = replace(build.nodes[1], output=f"{hard}_0")
+    build.nodes[2] = replace(build.nodes[2], input=f"{hard}_0")
+    build.conv(hard, 2)
+    assert kinds(check(build)) == [Conv, Clip, Conv]
 
 
 def test_two_of_them_are_one_table(float_network):
