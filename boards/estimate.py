@@ -54,7 +54,7 @@ SOFT_PRODUCT_LUT = 190.0
 of those that the coefficients are fitted to has such products."""
 SHIFT_LUT = {SHIFTS: -30.0, SHIFT_EXPONENTS: 6.0, EXACT_SHIFTS: 24.0}
 """What an element takes more, or less, than one whose product is that of a multiplier block, on
-iCE40. From synthesized arrays (docs/estimates.md): none of the designs that the coefficients are
+iCE40. From synthesized arrays (docs/compression.md): none of the designs that the coefficients are
 fitted to shifts."""
 
 

@@ -1,5 +1,6 @@
 """Which elements a board gets, and whole networks on elements that shift."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from shiftwork.boards import fit, resources
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.engine import Engine
+from shiftwork.boards.estimate import estimate
 from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.boards.registry import find
 from shiftwork.errors import CapacityError
-from shiftwork.hw.config import ArrayShape, Family, Products
+from shiftwork.hw.config import ArrayConfig, ArrayShape, Family, Products
 from shiftwork.quant.codebook import INT4
 from shiftwork.quant.levels import POWERS
 from shiftwork.quant.program import Program
@@ -117,6 +119,49 @@ def test_a_board_without_multipliers_gets_a_larger_array() -> None:
     shifts, multiplies = fit.choose(coded(program, POWERS), HX), fit.choose(program, HX)
     assert shifts.config.shape.elements >= 2 * multiplies.config.shape.elements
     assert shifts.cycles < 0.6 * multiplies.cycles
+
+
+ARRAYS = [
+    ("ice40hx", "shift", 2, 4, 22, False, 7, 741),
+    ("ice40hx", "shift", 2, 4, 22, True, 7, 793),
+    ("ice40hx", "shift", 4, 4, 22, True, 7, 1569),
+    ("ice40hx", "shift", 2, 4, 18, False, 7, 677),
+    ("ice40hx", "shift", 4, 4, 18, False, 7, 1335),
+    ("ice40hx", "shift", 2, 4, 22, False, 4, 604),
+    ("ice40hx", "shift", 4, 4, 22, False, 4, 1192),
+    ("ice40up", "mixed", 3, 6, 22, False, 7, 1484),
+    ("ice40up", "mixed", 4, 6, 22, False, 7, 2235),
+]
+"""Family, products, rows, columns, accumulator's bits, whether operands come from a broadcast word,
+exponents, and the logic cells of the array that yosys made, with ROMs of 200 weights a column."""
+
+
+@pytest.mark.parametrize(
+    ("family", "products", "rows", "columns", "bits", "depthwise", "exponents", "cells"), ARRAYS
+)
+def test_estimated_arrays(
+    family: Family,
+    products: Products,
+    rows: int,
+    columns: int,
+    bits: int,
+    depthwise: bool,
+    exponents: int,
+    cells: int,
+    array_config: Callable[..., ArrayConfig],
+) -> None:
+    config = array_config(
+        ArrayShape(
+            rows=rows, columns=columns, stage_columns=columns, family=family, products=products
+        ),
+        accumulator_bits=bits,
+        depthwise=depthwise,
+        exponents=exponents,
+        weight_depth=200,
+        codebook=tuple(v for v in POWERS if abs(v) < 1 << exponents),
+    )
+    found = estimate(config, HX if family == "ice40hx" else ICE).blocks["array"]
+    assert abs(found / cells - 1) <= 0.075
 
 
 def test_an_engine_multiplies() -> None:

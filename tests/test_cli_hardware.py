@@ -132,6 +132,29 @@ def test_generate_with_axi_stream_ports(command, tmp_path, net):
     assert "core.v" not in names
 
 
+def test_generate_with_products_that_are_shifts(command, tmp_path, net, model, samples):
+    """What the manifest says, what follows, and the error for weights that are no powers of two."""
+    powers, out = tmp_path / "powers.npz", tmp_path / "out"
+    arguments = ("--calibration", samples, "--weights", "pow2", "-o", powers)
+    assert command("quantize", model, *arguments)[0] == 0
+    board = ("--board", "ice40-hx8k", "--rows", 1, "--columns", 2, "-o", out, "--json")
+    for options, products in (((), "shift"), (("--products", "multiply"), None)):
+        code, text, _ = command("generate", powers, *board, *options)
+        record = json.loads(text)
+        assert code == 0
+        assert record.get("products") == products
+        assert json.loads((out / "manifest.json").read_text()).get("products") == products
+        assert ("--products multiply" in record["next"]) == (products is None)
+    before = (out / "manifest.json").read_text()
+    code, text, err = command("generate", net, *board, "--products", "shift")
+    assert (code, text) == (1, "")
+    assert last_line(err) == (
+        "error: products by shifting need weights that are 0 or signed powers of two: 'model' has "
+        "no codebook; quantize it with --weights pow2, or leave out --products shift"
+    )
+    assert (out / "manifest.json").read_text() == before
+
+
 def test_generate_chooses_an_array(command, tmp_path, net):
     code, out, err = command("generate", net, "-o", tmp_path / "out")
     assert code == 0

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ def test_commands_of_a_page():
         verify="netlist",
     )
     net = Path("out/quantize/net.npz")
+    shifting = page_commands(
+        replace(job, products="shift"), Path("out"), net, rows=2, columns=8, seeds=3
+    )
+    for command in (shifting.build, shifting.generate, shifting.simulate, shifting.synth):
+        assert " --products shift" in command
     commands = page_commands(job, Path("out"), net, rows=2, columns=8, seeds=3)
     assert commands.quantize == (
         "shiftwork quantize 'a net.onnx' --per-tensor --calibration c.npz --test t.npz "
