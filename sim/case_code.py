@@ -11,6 +11,7 @@ import numpy as np
 from shiftwork.errors import DataError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.quant.program import (
+    WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
@@ -91,6 +92,7 @@ def _op(program: Program, op: Op) -> list[str]:
         case AveragePool():
             settings = _given(padding=op.padding, shift=op.shift, unsigned=not target.signed)
             settings |= {"shift": op.shift, "unsigned": not target.signed}
+            settings |= {"wide_output": True} if target.wide else {}
             settings |= {"bounds": (op.lo, op.hi)} | _pad_value(op.pad_value, source)
             return [_call("builder.average_pool", op.kernel, op.stride, **settings, name=op.name)]
         case Reshape():
@@ -112,7 +114,10 @@ def _conv(op: Conv, source: Tensor, target: Tensor) -> str:
         settings["accumulators"] = True
     elif not target.signed:
         settings["unsigned"] = True
-    if (op.lo, op.hi) != byte_range(signed=target.signed):
+    elif target.wide:
+        settings["wide_output"] = True
+    whole = WIDE_RANGE if target.wide else byte_range(signed=target.signed)
+    if (op.lo, op.hi) != whole:
         settings["bounds"] = (op.lo, op.hi)
     settings["name"] = op.name
     if op.groups > 1:

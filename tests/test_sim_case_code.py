@@ -23,6 +23,7 @@ EVERYTHING = (
     .conv(3, (1, 1), shift=[1, 2, 3])
     .residual("a")
     .average_pool((1, 1), (1, 1), shift=2, unsigned=True, bounds=(4, 99))
+    .dense(3, wide_output=True)
     .dense(2, wide=True)
     .shortcut("a", (2, 5), wide=True)
     .dense(2, accumulators=True)
