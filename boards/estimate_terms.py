@@ -85,8 +85,10 @@ def _array(config: ArrayConfig, board: Board) -> Terms:
     moved = 8 * ((shape.rows - 1) * shape.columns + shape.rows * (shape.stages - 1))
     broadcast = 8 * shape.elements if config.depthwise else 0
     words = 8 * shape.word_bytes * (shape.stages - 1) if config.depthwise else 0
+    # A multiplexer in front of the adder: a table a bit, beside one each for adder and drain.
+    scaling = 1.5 if config.scaled else 1
     return {
-        "accumulators' bits": shape.elements * config.accumulator_bits,
+        "accumulators' bits": shape.elements * config.accumulator_bits * scaling,
         "elements": shape.elements,
         SOFT_PRODUCTS: resources.soft_products(config),
         **_shifts(config),

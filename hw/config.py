@@ -107,6 +107,7 @@ class ArrayConfig:
         segments: inputs that a layer can have in one dot product.
         scaled: whether accumulators can be multiplied by 2**8 between two of them, as weights of
             16 bits need it.
+        output_bits: of the widest values that are requantized: 8 or 16.
         address_bits: width of an activation byte address.
         x_bits, y_bits: widths of the signed position within a line, and of a line number.
         bank_depth: words of ``bank_bytes`` in each bank of activation memory.
@@ -137,6 +138,7 @@ class ArrayConfig:
     depthwise: bool
     segments: int = 1
     scaled: bool = False
+    output_bits: int = 8
     address_bits: int
     x_bits: int
     y_bits: int

@@ -23,6 +23,8 @@ WRITE_LATENCY = requantizer.LATENCY + 1
 """Enabled cycles from a step to the write request of its word, in a network without tables."""
 PLANES = 4
 """Bytes of an accumulator."""
+WIDE_PLANES = 2
+"""Bytes of a value of 16 bits."""
 
 
 def write_latency(config: ArrayConfig) -> int:
@@ -50,7 +52,8 @@ class _Position:
 class Drain(wiring.Component):
     """Steps through the values of a finished tile, requantizes, packs and writes them.
 
-    A step takes one value a lane; with raw accumulators four steps take its four bytes. Only
+    A step takes one value a lane; with raw accumulators four steps take its four bytes, and with
+    values of 16 bits two. Only
     values that exist are visited up to the last row and channel of the tile. Bytes are collected
     to words; a word that cannot be written holds the whole drain. With a single memory port, one
     more word can wait before that happens.
@@ -125,7 +128,6 @@ class Drain(wiring.Component):
         self, m: Module, *, begin: Signal, enable: Signal, step: Signal
     ) -> tuple[data.View, Signal]:
         """Row, channel and byte within a tile; returns the tag and byte mask of the step."""
-        layer = self.layer
         active = Signal()
         counters = self._add_loops(m, begin=begin)
         group, tile, line = counters
@@ -145,17 +147,18 @@ class Drain(wiring.Component):
             line.step.eq(line_ended),
             self.shift.eq(step & at.value_end),
         ]
+        planar = self._planar
         with m.If(step):
             m.d.sync += [
-                at.plane.eq(Mux(layer.raw, at.plane + 1, 0)),
-                at.value_end.eq(~layer.raw | (at.plane == PLANES - 2)),
+                at.plane.eq(self._next_plane(at.plane)),
+                at.value_end.eq(~planar | self._before_last(at.plane)),
             ]
             with m.If(at.value_end):
                 m.d.sync += at.place.eq(Mux(at.full_place.last, 0, at.place + 1))
             with m.If(chunk_end):
                 m.d.sync += active.eq(0)
         with m.If(self.captured):
-            m.d.sync += [active.eq(1), at.place.eq(0), at.value_end.eq(~layer.raw)]
+            m.d.sync += [active.eq(1), at.place.eq(0), at.value_end.eq(~planar)]
         value = step & at.value_end
         for counter, start, counted in (
             (at.full_place, 0, 1),
@@ -184,6 +187,25 @@ class Drain(wiring.Component):
             line_end=tile.last,
             layer_end=group.last & tile.last & line.last,
         )
+
+    @property
+    def _planar(self) -> Value:
+        """Whether the bytes of a value lie in planes, and take a step each."""
+        return self.layer.raw | self.layer.wide if self.config.output_bits > 8 else self.layer.raw
+
+    def _next_plane(self, plane: Signal) -> Value:
+        """The plane of the next step; the last one of a value is followed by the first."""
+        following = Mux(self.layer.raw, plane + 1, 0)
+        if self.config.output_bits == 8:
+            return following
+        return Mux(self.layer.wide, ~plane[0], following)
+
+    def _before_last(self, plane: Signal) -> Value:
+        """Whether only the value's last plane follows."""
+        found = plane == PLANES - 2
+        if self.config.output_bits == 8:
+            return found
+        return Mux(self.layer.wide, plane == WIDE_PLANES - 2, found)
 
     def _add_loops(self, m: Module, *, begin: Signal) -> list[LoopCounter]:
         """Groups, tiles of a line of tiles, and lines of tiles."""
@@ -279,14 +301,14 @@ class Drain(wiring.Component):
 
         Both count in enabled cycles only, when ``active`` means a step.
         """
-        layer, shape = self.layer, self.config.shape
+        shape = self.config.shape
         lanes, slots = shape.lanes, shape.word_bytes // shape.lanes
         exists = Signal(lanes)
         word_full = Signal()
         tag = Signal(DrainTag)
         m.d.comb += [
             exists.eq(Cat(active & (at.place * lanes + q < at.channels) for q in range(lanes))),
-            word_full.eq(layer.raw | (at.place % slots == slots - 1) | at.last_place.last),
+            word_full.eq(self._planar | (at.place % slots == slots - 1) | at.last_place.last),
             tag.emit.eq(exists[0] & word_full),
             tag.layer_end.eq(active & chunk_end & layer_end),
             tag.line_end.eq(line_end),
@@ -319,6 +341,8 @@ class Drain(wiring.Component):
                 lane.raw.eq(layer.raw),
                 lane.flip.eq(layer.flip),
             ]
+            if self.config.output_bits > 8:
+                m.d.comb += lane.wide.eq(layer.wide)
             results.append(self._add_table(m, q, enable, lane.byte))
         return Cat(results)
 
@@ -424,7 +448,7 @@ class Drain(wiring.Component):
         word_step = Signal(bits)
         group_step = Signal(bits)
         m.d.sync += [
-            word_step.eq(Mux(layer.raw, shape.lanes, shape.word_bytes)),
+            word_step.eq(Mux(self._planar, shape.lanes, shape.word_bytes)),
             group_step.eq(Mux(layer.pool, shape.word_bytes, shape.columns)),
         ]
         with m.If(enable):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shiftwork.hw.drain import PLANES, WRITE_LATENCY
+from shiftwork.hw.drain import PLANES, WIDE_PLANES, WRITE_LATENCY
 
 Reads = Callable[[int], bool]
 """Whether the memory is read in a cycle, so that a single port cannot write."""
@@ -40,7 +40,14 @@ class DrainWork:
 
 
 def drain_work(
-    *, rows: int, channels: int, places: int, lanes: int, word_bytes: int, raw: bool
+    *,
+    rows: int,
+    channels: int,
+    places: int,
+    lanes: int,
+    word_bytes: int,
+    raw: bool,
+    wide: bool = False,
 ) -> DrainWork:
     """The steps for ``rows`` valid rows of ``channels`` valid channels.
 
@@ -49,14 +56,15 @@ def drain_work(
         places: steps of a whole row: ``columns / lanes``, or ``word_bytes / lanes`` for pooling.
         lanes, word_bytes: of the array.
         raw: accumulators: four steps a value, each of them a word.
+        wide: values of 16 bits: two steps, alike.
     """
     slots = word_bytes // lanes
     used = -(-channels // lanes)
-    planes = PLANES if raw else 1
+    planes = PLANES if raw else WIDE_PLANES if wide else 1
     writes = []
     for row in range(rows):
         for place in range(used if row == rows - 1 else places):
-            full = raw or place % slots == slots - 1 or place == used - 1
+            full = planes > 1 or place % slots == slots - 1 or place == used - 1
             writes += [place < used and full] * planes
     return DrainWork(tuple(writes))
 

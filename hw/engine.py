@@ -32,7 +32,7 @@ MOST_MISFITS = 3
 FLAGS = frozenset(
     (
         *("pool", "frees_input", "writes_output", "raw", "flip", "broadcast", "hold"),
-        *("reads_input", "input_flip", "output_raw", "output_flip", "scale"),
+        *("reads_input", "input_flip", "output_raw", "output_flip", "scale", "wide"),
     )
 )
 ADDRESSES = frozenset(["input_base", "output_base", "input_first", "output_first"])
@@ -67,6 +67,7 @@ def merged(configs: Sequence[ArrayConfig]) -> ArrayConfig:
                 "depthwise",
                 "segments",
                 "scaled",
+                "output_bits",
                 "x_bits",
                 "y_bits",
                 "bank_depth",
@@ -98,6 +99,7 @@ def common_ground(configs: Sequence[ArrayConfig]) -> ArrayConfig:
         configs[0],
         segments=max(config.segments for config in configs),
         scaled=any(config.scaled for config in configs),
+        output_bits=max(config.output_bits for config in configs),
         address_bits=max(config.address_bits for config in configs),
         shift_base=min(config.shift_base for config in configs),
     )
@@ -265,7 +267,10 @@ def _misfits(need: ArrayConfig, engine: ArrayConfig) -> Iterator[str]:
     if need.depthwise and not engine.depthwise:
         yield "layers with a channel each (depthwise, average, residual): the engine runs none"
     if need.scaled and not engine.scaled:
-        yield "weights of 16 bits: the engine's accumulators do not scale"
+        yield "weights or feature maps of 16 bits: the engine's accumulators do not scale"
+        return
+    if need.output_bits > engine.output_bits:
+        yield "feature maps of 16 bits: the engine writes bytes"
         return
     if need.segments > engine.segments:
         yield from _more("terms of a layer", "inputs", need.segments, engine.segments)

@@ -383,6 +383,7 @@ class _Work:
         rows, columns: output pixels and channels of a tile and group.
         line_tiles, tile_lines: tiles of a line of tiles, and how many such lines there are.
         last_rows: output pixels of the last tile of a line.
+        wide: its output has 16 bits.
     """
 
     op: Op
@@ -396,6 +397,7 @@ class _Work:
     line_tiles: int
     tile_lines: int
     last_rows: int
+    wide: bool
 
     @property
     def pool(self) -> bool:
@@ -490,6 +492,7 @@ def _work(program: Program, op: Op, shape: ArrayShape, least_shift: int) -> _Wor
         line_tiles=-(-line // rows),
         tile_lines=height if by_line else 1,
         last_rows=(line - 1) % rows + 1,
+        wide=program.tensor(op.output).wide,
     )
 
 
@@ -548,9 +551,10 @@ def _descriptors(
     frees = last_reader(program)
     result = []
     most = max(len(work.walks) for work in works)
-    scaled = _scaled(works)
+    scaled, output_bits = _scaled(works), _output_bits(works)
     if engine is not None:
         most, scaled = max(most, engine.segments), scaled or engine.scaled
+        output_bits = max(output_bits, engine.output_bits)
     for work in works:
         descriptor = {
             "pool": int(work.pool),
@@ -559,6 +563,7 @@ def _descriptors(
             **({"segments": len(work.walks) - 1} if most > 1 else {}),
             "frees_input": int(program.ops[frees] is work.op and work.final),
             **_drain_fields(program, work, shape, memory),
+            **({"wide": int(work.wide)} if output_bits > 8 else {}),
             "weight_base": 0 if shape.column_bytes else weight_base,
             "parameter_base": parameter_base,
         }
@@ -615,7 +620,8 @@ def _segment_fields(
     channel = work.first_channel if walk.segment.kind is Kind.CHANNELS else 0
     return {
         "reads_input": int(memory.base[name] == memory.base[program.input]),
-        "input_base": (memory.base[name] + channel - top) % (1 << address_bits),
+        "input_base": (memory.base[name] + walk.segment.plane + channel - top)
+        % (1 << address_bits),
         **fields,
     }
 
@@ -643,8 +649,8 @@ def _drain_fields(
         "last_place": -(-work.last_channels // shape.lanes) - 1,
         "raw": int(raw),
         # A table's bytes are stored as they come out of it.
-        "flip": int(not (copies or raw or target.signed or tabled)),
-        "plane_step": target.size if raw else 0,
+        "flip": int(work.wide or not (copies or raw or target.signed or tabled)),
+        "plane_step": target.size if raw or work.wide else 0,
         "lo": lo,
         "hi": hi,
         **table_fields(program, op),
@@ -659,6 +665,7 @@ def _chunk_work(work: _Work, shape: ArrayShape, *, rows: int, channels: int) -> 
         lanes=shape.lanes,
         word_bytes=shape.word_bytes,
         raw=isinstance(work.op, Conv) and work.op.accumulators,
+        wide=work.wide,
     )
 
 
@@ -943,6 +950,7 @@ def _config(
         depthwise=any(w.segment.kind is Kind.CHANNELS for work in works for w in work.walks),
         segments=most,
         scaled=_scaled(works) or (engine is not None and engine.scaled),
+        output_bits=max(_output_bits(works), engine.output_bits if engine is not None else 0),
         address_bits=address_bits,
         x_bits=signed_bits(min(lo for lo, _ in reach), max(hi for _, hi in reach)),
         y_bits=signed_bits(min(lo for lo, _ in lines), max(hi for _, hi in lines)),
@@ -964,6 +972,11 @@ def _config(
 def _scaled(works: list[_Work]) -> bool:
     """Whether any accumulator is scaled between two segments."""
     return any(walk.segment.scale for work in works for walk in work.walks)
+
+
+def _output_bits(works: list[_Work]) -> int:
+    """Of the widest values that are requantized."""
+    return 16 if any(work.wide for work in works) else 8
 
 
 def _reach(walk: Walk) -> tuple[int, int]:

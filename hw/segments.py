@@ -60,6 +60,7 @@ class Segment:
         hold: all weights are the same one, so that a column stores it once.
         repeats: the window is walked as often over the same place: a residual's factor is the sum
             of that many weights; its ``kh`` counts them.
+        plane: bytes from the first one of the tensor to that of its plane.
         power: exponent of the power of two that its sum is multiplied with by what comes behind it.
         scale: its first product comes to an accumulator that is scaled before.
     """
@@ -75,6 +76,7 @@ class Segment:
     weights: NDArray[np.int8] | None = None
     hold: bool = False
     repeats: bool = False
+    plane: int = 0
     power: int = 0
     scale: bool = False
 
@@ -305,17 +307,15 @@ def segments(program: Program, op: Op, *, least_shift: int = 0) -> tuple[Segment
     match op:
         case Conv():
             terms = zip(op.terms, program.sources(op)[1:], strict=True)
-            return _in_turn(
-                _conv(op, source, depthwise=op.groups > 1 and source.shape[2] > 1),
-                *(
-                    _conv(term, tensor, depthwise=False)
-                    if isinstance(term, Product)
-                    else (_residual(term, tensor, program.codebook, scaled=op.wide),)
-                    for term, tensor in terms
-                ),
-            )
+            depthwise = op.groups > 1 and source.shape[2] > 1
+            parts = [_conv(op, source, depthwise=depthwise)]
+            parts += [
+                _conv(term, tensor, depthwise=False) if isinstance(term, Product) else ()
+                for term, tensor in terms
+            ]
+            return _in_turn(*_with_residuals(program, op, parts))
         case AveragePool():
-            return (_average(op, source, average_scale(program, op, least_shift)),)
+            return _in_turn(_average(op, source, average_scale(program, op, least_shift)))
         case MaxPool():
             return (
                 Segment(
@@ -332,6 +332,21 @@ def segments(program: Program, op: Op, *, least_shift: int = 0) -> tuple[Segment
             raise ProgramError(f"op '{op.name}' of kind {type(op).__name__} has no hardware")
 
 
+def _with_residuals(
+    program: Program, op: Conv, parts: Sequence[tuple[Segment, ...]]
+) -> list[tuple[Segment, ...]]:
+    """The segments of an op's products, and in their places those of its residuals."""
+    terms = list(zip(op.terms, program.sources(op)[1:], strict=True))
+    residuals = [(term, source) for term, source in terms if isinstance(term, Residual)]
+    top = max(part.power for group in parts for part in group)
+    top += DIGIT_BITS if any(source.wide for _, source in residuals) else 0
+    filled = list(parts)
+    for index, (term, source) in enumerate(terms, start=1):
+        if isinstance(term, Residual):
+            filled[index] = _residual(term, source, program.codebook, top=top)
+    return filled
+
+
 def _in_turn(*parts: tuple[Segment, ...]) -> tuple[Segment, ...]:
     """The segments in the order in which accumulators take them: Horner's rule.
 
@@ -345,21 +360,58 @@ def _in_turn(*parts: tuple[Segment, ...]) -> tuple[Segment, ...]:
 
 
 def _conv(op: Conv | Product, source: Tensor, *, depthwise: bool) -> tuple[Segment, ...]:
-    """A segment for each digit of the weights."""
+    """A segment for each digit of the weights and each plane of the source."""
     return tuple(
         Segment(
             kind=Kind.CHANNELS if depthwise else Kind.ROWS,
-            source=source,
+            source=plane.source,
             outputs=len(op.weights),
             kernel=op.kernel,
             stride=op.stride,
             padding=op.padding,
             dilation=op.dilation,
-            border=_stored(op.pad_value, source),
+            border=plane.border(op.pad_value),
             weights=weights,
-            power=power,
+            plane=plane.offset,
+            power=power + plane.power,
         )
         for power, weights in _digits(op.weights)
+        for plane in _planes(source)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plane:
+    """What a segment reads of a tensor: its bytes, or those of one plane.
+
+    Attributes:
+        source: the tensor as a map of bytes.
+        offset: of the plane's first byte from that of the tensor.
+        power: exponent of what its bytes are multiplied with.
+        whole: the plane is all of the tensor.
+    """
+
+    source: Tensor
+    offset: int = 0
+    power: int = 0
+    whole: bool = True
+
+    def border(self, pad_value: int) -> int:
+        """The stored byte outside of the feature map."""
+        if self.whole:
+            return _stored(pad_value, self.source)
+        return _stored(pad_value >> self.power & 0xFF, self.source)
+
+
+def _planes(source: Tensor) -> tuple[_Plane, ...]:
+    """The planes of a tensor: the low bytes of 16 bits lie first, and have no sign."""
+    if not source.wide:
+        return (_Plane(source=source),)
+    low = replace(source, bits=8, signed=False, lo=0, hi=255)
+    high = replace(source, bits=8, lo=source.lo >> DIGIT_BITS, hi=source.hi >> DIGIT_BITS)
+    return (
+        _Plane(source=high, offset=source.size, power=DIGIT_BITS, whole=False),
+        _Plane(source=low, whole=False),
     )
 
 
@@ -372,24 +424,31 @@ def _digits(weights: WeightArray) -> tuple[tuple[int, NDArray[np.int8]], ...]:
 
 
 def _residual(
-    term: Residual, source: Tensor, codebook: Sequence[int] | None, *, scaled: bool
-) -> Segment:
+    term: Residual, source: Tensor, codebook: Sequence[int] | None, *, top: int
+) -> tuple[Segment, ...]:
     """A window of one pixel, walked once for each of the weights that add up to ``2**k``.
 
-    Where accumulators are ``scaled`` that does a part of it, if every ``k`` is large enough.
+    Scaling the accumulator does a part of it, as far as every ``k`` and ``top`` allow, the greatest
+    power of a segment.
     """
-    power = DIGIT_BITS if scaled and term.shift.min() >= DIGIT_BITS else 0
-    factors = np.int64(1) << (term.shift - power)
-    parts = _largest_parts(factors) if codebook is None else _coded_parts(factors, codebook)
-    return Segment(
-        kind=Kind.CHANNELS,
-        source=source,
-        outputs=len(factors),
-        kernel=(parts.shape[1], 1),
-        weights=parts.astype(np.int8)[:, :, None, None],
-        repeats=True,
-        power=power,
-    )
+    result = []
+    for plane in _planes(source):
+        least = int(term.shift.min()) + plane.power
+        power = min(top, least // DIGIT_BITS * DIGIT_BITS)
+        factors = np.int64(1) << (term.shift + plane.power - power)
+        parts = _largest_parts(factors) if codebook is None else _coded_parts(factors, codebook)
+        segment = Segment(
+            kind=Kind.CHANNELS,
+            source=plane.source,
+            outputs=len(factors),
+            kernel=(parts.shape[1], 1),
+            weights=parts.astype(np.int8)[:, :, None, None],
+            repeats=True,
+            plane=plane.offset,
+            power=power,
+        )
+        result.append(segment)
+    return tuple(result)
 
 
 def _largest_parts(factors: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -418,17 +477,22 @@ def average_scale(program: Program, op: AveragePool, least_shift: int) -> int:
     return next((e for e in exponents if e >= scale), exponents[-1])
 
 
-def _average(op: AveragePool, source: Tensor, scale: int) -> Segment:
-    return Segment(
-        kind=Kind.CHANNELS,
-        source=source,
-        outputs=source.shape[2],
-        kernel=op.kernel,
-        stride=op.stride,
-        padding=op.padding,
-        border=_stored(op.pad_value, source),
-        weights=np.full((source.shape[2], *op.kernel, 1), 1 << scale, np.int8),
-        hold=True,
+def _average(op: AveragePool, source: Tensor, scale: int) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(
+            kind=Kind.CHANNELS,
+            source=plane.source,
+            outputs=source.shape[2],
+            kernel=op.kernel,
+            stride=op.stride,
+            padding=op.padding,
+            border=plane.border(op.pad_value),
+            weights=np.full((source.shape[2], *op.kernel, 1), 1 << scale, np.int8),
+            hold=True,
+            plane=plane.offset,
+            power=plane.power,
+        )
+        for plane in _planes(source)
     )
 
 
@@ -471,6 +535,8 @@ def _aligned(walk: Walk) -> bool:
         "phase_step": walk.phases > 1,
         "group_step": walk.segment.outputs > fields["group_step"],
     }
+    if walk.segment.plane % banks:
+        return False
     return not any(used and fields[name] % banks for name, used in steps.items())
 
 
@@ -479,9 +545,9 @@ def _writes_aligned(walk: Walk, target: Tensor) -> bool:
     shape = walk.shape
     pixels, channels = target.shape[0] * target.shape[1], target.shape[2]
     columns = shape.word_bytes if walk.segment.kind is Kind.POOL else shape.columns
-    written = shape.lanes if target.bits == 32 else min(channels, columns, shape.word_bytes)
+    written = shape.lanes if target.bits > 8 else min(channels, columns, shape.word_bytes)
     if written <= shape.word_bytes - shape.bank_bytes + 1:
         return True
-    planes = target.size if target.bits == 32 else 0
+    planes = target.size if target.bits > 8 else 0
     steps = (channels if pixels > 1 else 0, columns if channels > columns else 0, planes)
     return not any(step % shape.bank_bytes for step in steps)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shiftwork.quant import program
 from shiftwork.quant.codebook import powers_of_two
+from shiftwork.quant.digits import BASE, DIGIT_BITS, split_bytes
 from shiftwork.quant.dot_product import Rows
 from shiftwork.quant.fusion import Layer
 from shiftwork.quant.graph import Conv
@@ -15,7 +16,7 @@ from shiftwork.quant.layers import Real, State, States, bounded, run_node
 from shiftwork.quant.levels import Levels
 from shiftwork.quant.moments import moments
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Op, Tensor, WeightArray
+from shiftwork.quant.program import WIDE_RANGE, Op, Tensor, WeightArray
 from shiftwork.quant.rounding import Compensation, Nearest, Rounding
 from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
 from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
@@ -60,12 +61,20 @@ def quantize_conv(
     while True:
         rows = _rows(layer, convs, states, levels)
         target = _target(layer, rows, real, rounding, options)
-        # What is added to weights of 16 bits goes in front of their second digits: 8 bits coarser.
-        coarsest = int(target.integers.exponents.min()) - levels.finer_bits
-        fine = [name for name in layer.residuals if states[name].tensor.exponent > coarsest]
+        least = int(target.integers.exponents.min())
+        added = {name: states[name].tensor for name in layer.residuals}
+        fine = [
+            name
+            for name, tensor in added.items()
+            if tensor.exponent > least - rows.least_shift(tensor)
+        ]
         if not fine:
             break
-        op, state = _coarser(states[fine[0]], coarsest, f"{layer.output}_{fine[0]}", levels)
+        coarsest = least - rows.least_shift(added[fine[0]])
+        tensor = replace(added[fine[0]], name=f"{layer.output}_{fine[0]}", exponent=coarsest)
+        if rows.finer_bits:
+            tensor = _narrowed(tensor, added[fine[0]])
+        op, state = _coarser(states[fine[0]], tensor, levels)
         copies.append((op, state))
         names = [op.output if name == fine[0] else name for name in layer.residuals]
         layer = replace(layer, residuals=tuple(names))
@@ -103,7 +112,8 @@ def _rounding(
 def _rows(layer: Layer, convs: tuple[Conv, ...], states: States, levels: Levels) -> Rows:
     sources = tuple(states[conv.input].tensor for conv in convs)
     residuals = tuple(states[name].tensor for name in layer.residuals)
-    return Rows.of(convs, sources, residuals, levels.finer_bits)
+    finer = levels.finer_bits + (DIGIT_BITS if any(source.wide for source in sources) else 0)
+    return Rows.of(convs, sources, residuals, finer)
 
 
 def _float_sum(layer: Layer, states: States) -> Real:
@@ -126,8 +136,9 @@ def _target(
         integers = quantize_rows(rows, rounding, None, method=options.scales, per_row=False)
         tensor = Tensor(name=layer.output, shape=layer.shape, bits=32)
         return Target(tensor=tensor, rows=rows, integers=integers, raw=True)
-    signed = layer.bounds.lo < 0 or options.activations == "signed"
-    lo, hi = (-128, 127) if signed else (0, 255)
+    wide = layer.node.name in options.wide_activations
+    signed = layer.bounds.lo < 0 or options.activations == "signed" or wide
+    lo, hi = WIDE_RANGE if wide else (-128, 127) if signed else (0, 255)
     values = layer.bounds.apply(real)
     exponent = choose_exponent(values, lo, hi, options.scales, options.headroom)
     while True:
@@ -137,7 +148,13 @@ def _target(
             break
         exponent = finest
     grid = Tensor(
-        name=layer.output, shape=layer.shape, lo=lo, hi=hi, signed=signed, exponent=exponent
+        name=layer.output,
+        shape=layer.shape,
+        lo=lo,
+        hi=hi,
+        signed=signed,
+        bits=16 if wide else 8,
+        exponent=exponent,
     )
     return Target(tensor=bounded(grid, layer.bounds), rows=rows, integers=integers, raw=False)
 
@@ -173,11 +190,16 @@ def _table_target(
     return Target(tensor=tensor, rows=shifted, integers=integers, raw=False, grid=grid)
 
 
-def _coarser(state: State, exponent: int, name: str, levels: Levels) -> tuple[Op, State]:
-    """A copy of ``state`` at a lower exponent."""
+def _narrowed(copy: Tensor, source: Tensor) -> Tensor:
+    """A coarser ``copy`` of ``source`` with the range that it needs: 16 bits leave little room."""
+    step = 2.0 ** (copy.exponent - source.exponent)
+    return replace(copy, lo=int(half_up(source.lo * step)), hi=int(half_up(source.hi * step)))
+
+
+def _coarser(state: State, tensor: Tensor, levels: Levels) -> tuple[Op, State]:
+    """``tensor``, a copy of ``state`` at a lower exponent."""
     one = COPY_EXPONENT if levels.codebook is None else powers_of_two(levels.codebook)[-1]
-    source = state.tensor
-    tensor = replace(source, name=name, exponent=exponent)
+    source, exponent, name = state.tensor, tensor.exponent, tensor.name
     channels = source.shape[2]
     shift = one + source.exponent - exponent
     op = program.Conv(
@@ -276,15 +298,23 @@ def _integer_sum(
     """``sum(w * (q - zero_point))`` in integers, ``[N, H', W', O]``, borders at zero."""
     total = np.zeros(1)
     for conv, part in zip(layer_convs(layer), parts, strict=True):
-        x = states[conv.input].centred
         for factor, digit in levels.digits(part):
             own, bias = digit.astype(np.float32), np.zeros(len(part), np.float32)
-            dot = run_node(replace(conv, weights=own, bias=bias), x, layer.shape)
-            total = total + factor * dot.astype(np.float64)
+            for weight, x in _planes(states[conv.input]):
+                dot = run_node(replace(conv, weights=own, bias=bias), x, layer.shape)
+                total = total + factor * weight * dot.astype(np.float64)
     for name in layer.residuals:
         state = states[name]
         total = total + state.integer * np.exp2(exponents - float(state.tensor.exponent))
     return total
+
+
+def _planes(state: State) -> tuple[tuple[int, Real], ...]:
+    """The numbers of 8 bits that make up a layer's input, and what each is multiplied with."""
+    if not state.tensor.wide:
+        return ((1, state.centred),)
+    high, low = split_bytes(state.centred)
+    return (BASE, high), (1, low)
 
 
 def _products(

@@ -1,4 +1,4 @@
-"""Weights of 16 bits as two digits of 8: what an array of 8-bit multipliers sums up in turn."""
+"""Numbers of 16 bits as two of 8: what an array of 8-bit multipliers sums up in turn."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,3 +18,13 @@ def split(weights: NDArray) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     whole = np.asarray(weights, np.int64)
     high = (whole + BASE // 2) // BASE
     return high.astype(np.int8), (whole - BASE * high).astype(np.int8)
+
+
+def split_bytes(values: NDArray) -> tuple[NDArray, NDArray]:
+    """``high`` in -128..127 and ``low`` in 0..255, with ``values = 256 * high + low``.
+
+    Args:
+        values: integers of 16 bits, in any type, a float one among them.
+    """
+    high = np.floor_divide(values, BASE)
+    return high, values - high * values.dtype.type(BASE)

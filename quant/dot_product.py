@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.graph import Conv
 from shiftwork.quant.program import Tensor
 from shiftwork.quant.scales import FloatArray, IntegerArray, to_integers
@@ -27,7 +28,8 @@ class Rows:
         bias: ``[O]``, reals.
         lows, highs, zero_points: ``[K]``, of the integers that the columns read.
         residuals: the tensors that are added.
-        finer_bits: bits that the weights have beyond 8: the accumulator may be as much finer.
+        finer_bits: bits that weights and inputs have beyond 8: the accumulator may be as much
+            finer.
     """
 
     name: str
@@ -70,10 +72,17 @@ class Rows:
 
     def greatest_exponent(self, output_exponent: int | None) -> float:
         """The greatest exponent of use: for the output's shift, and for those of residuals."""
-        limits = [tensor.exponent + MAX_RESIDUAL_SHIFT for tensor in self.residuals]
+        limits = [t.exponent + self.least_shift(t) + MAX_RESIDUAL_SHIFT for t in self.residuals]
         if output_exponent is not None:
-            limits.append(output_exponent + USEFUL_SHIFT)
-        return min(limits, default=np.inf) + self.finer_bits
+            limits.append(output_exponent + USEFUL_SHIFT + self.finer_bits)
+        return min(limits, default=np.inf)
+
+    def least_shift(self, residual: Tensor) -> int:
+        """The least shift of a residual: it goes in front of the last digits of what has 16 bits.
+
+        One that has 16 bits itself goes there with its upper half.
+        """
+        return max(self.finer_bits - (DIGIT_BITS if residual.wide else 0), 0)
 
     def integer_bias(
         self, exponents: IntegerArray, weights: FloatArray, bias: FloatArray | None = None

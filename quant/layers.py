@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant import float_executor, graph, program
+from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.fusion import Bounds, Layer
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Op, Tensor
+from shiftwork.quant.program import WIDE_RANGE, Op, Tensor
 from shiftwork.quant.scales import choose_exponent, half_up
 from shiftwork.quant.table_grids import choose_grid, make_table
 from shiftwork.quant.unary_functions import Function
@@ -90,14 +91,19 @@ def quantize_average(
     most = (taps - 1).bit_length()
     gain = source.gain * 2.0**most / taps
     real = layer.bounds.apply(run_node(node, state.real, layer.shape))
-    lo, hi = (-128, 127) if source.signed else (0, 255)
+    wide = node.name in options.wide_activations
+    signed = source.signed or wide
+    lo, hi = WIDE_RANGE if wide else (-128, 127) if signed else (0, 255)
+    greatest_shift = most + (DIGIT_BITS if source.wide else 0)
     finest = choose_exponent(real / gain, lo, hi, options.scales, options.headroom)
-    shift = int(np.clip(most + source.exponent - finest, 0, most))
+    shift = int(np.clip(most + source.exponent - finest, 0, greatest_shift))
     least, greatest = (half_up(bound * taps / 2.0**shift) for bound in _range(source))
     grid = replace(
         source,
         name=layer.output,
         shape=layer.shape,
+        signed=signed,
+        bits=16 if wide else 8,
         lo=max(lo, int(least)),
         hi=min(hi, int(greatest)),
         exponent=source.exponent + most - shift,

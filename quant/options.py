@@ -46,6 +46,9 @@ class QuantizerOptions:
         wide: names of layers whose weights have 16 bits rather than 8: 256 times finer, at twice
             the bytes and twice the cycles; ``("all",)`` for every layer. Only with weights of
             int8.
+        wide_activations: names of layers whose outputs have 16 bits rather than 8, at twice the
+            cycles of the layers that read them; ``("all",)`` for every one that may. What a
+            maximum is taken of has 8 bits, and the network's output.
         input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
             if it is to be other than what the source model or the samples say.
 
@@ -65,6 +68,7 @@ class QuantizerOptions:
     weights: Weights = "int8"
     sums: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    wide_activations: tuple[str, ...] = ()
     input_scale: float | None = None
     input_zero_point: int = 0
 

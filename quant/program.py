@@ -35,7 +35,7 @@ FORMAT_VERSION = 2
 ENDS_VERSION = 3
 """Of files with a :class:`TopScore` or raw input, which readers of version 2 have to refuse."""
 LATEST_VERSION = 4
-"""Of files with tables or weights of 16 bits, which readers of versions 2 and 3 have to refuse."""
+"""Of files with tables, or with weights or feature maps of 16 bits: older readers refuse them."""
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
@@ -43,6 +43,8 @@ _MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, Overflo
 MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
 MAX_CLASSES = (1 << 16) - 1
+WIDE_RANGE = (-(1 << 15), (1 << 15) - 1)
+"""Of feature maps of 16 bits."""
 INT16 = (-(1 << 15), 127 * 256 + 127)
 """Weights of 16 bits: what two digits of -128..127 to the base 256 make up, within int16."""
 WeightArray = NDArray[np.signedinteger[Any]]
@@ -64,9 +66,9 @@ class Tensor:
         name: unique within the program.
         shape: ``(H, W, C)``.
         lo, hi: the values it can take, inside -128..127 (signed) or 0..255 (unsigned), or the
-            accumulator's range where ``bits`` is 32.
+            accumulator's range where ``bits`` is 32; inside -32768..32767 where it is 16.
         signed: how 8-bit values are stored; an unsigned one is stored with its top bit flipped.
-        bits: 8, or 32 for the accumulators of the last layer.
+        bits: 8, or 32 for the accumulators of the last layer; or 16, signed, between two layers.
         exponent: of the power of two. None where channels differ (32-bit accumulators).
         gain: real factor beside the power of two: the scale of the network's own input, or what
             a shift-only average leaves.
@@ -95,6 +97,11 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def wide(self) -> bool:
+        """Whether its elements have 16 bits."""
+        return self.bits == 16
 
     @property
     def bytes(self) -> int:
@@ -528,6 +535,11 @@ class Program:
         if self.output not in written:
             raise ProgramError(f"the output '{self.output}' is written by no op")
         self._verify_output()
+        for name in (self.input, self.scores.name):
+            if self.tensor(name).wide:
+                raise ProgramError(
+                    f"tensor '{name}' has 16 bits, which what streams in or out cannot have"
+                )
         for tensor in self.tensors:
             if tensor.widths and not (self.top_score and tensor.name == self.top_score.output):
                 raise ProgramError(
@@ -583,8 +595,14 @@ class Program:
     def _verify_source(self, op: Op, name: str, written: set[str]) -> None:
         if name not in written:
             raise ProgramError(f"op '{op.name}' reads '{name}' before it is written")
-        if self.tensor(name).bits != 8 and op is not self.top_score:
+        bits = self.tensor(name).bits
+        if bits == 32 and op is not self.top_score:
             raise ProgramError(f"op '{op.name}' reads '{name}', which holds accumulators")
+        if bits == 16 and isinstance(op, MaxPool | TopScore):
+            raise ProgramError(
+                f"op '{op.name}' reads '{name}', which has 16 bits: a {type(op).__name__} compares "
+                "bytes or accumulators"
+            )
         if name == self.output:
             raise ProgramError(f"op '{op.name}' reads the program's output '{name}'")
 
@@ -596,7 +614,8 @@ class Program:
             case MaxPool():
                 _verify_shape(op, target.shape, _window_shape(op, source))
                 _verify_windows(op, source, target)
-                if (source.lo, source.hi, source.signed) != (target.lo, target.hi, target.signed):
+                kept = (source.bits, source.signed, source.lo, source.hi)
+                if kept != (target.bits, target.signed, target.lo, target.hi):
                     raise ProgramError(f"op '{op.name}' must keep the range of its input")
             case AveragePool():
                 _verify_shape(op, target.shape, _window_shape(op, source))
@@ -604,7 +623,9 @@ class Program:
                 _verify_range(op, target)
                 _verify_pad(op.name, op.pad_value, source)
             case Reshape():
-                if source.size != target.size or (source.signed, source.lo, source.hi) != (
+                kept = (source.bits, source.signed, source.lo, source.hi)
+                if source.size != target.size or kept != (
+                    target.bits,
                     target.signed,
                     target.lo,
                     target.hi,
@@ -827,8 +848,12 @@ def _verify_tensor(tensor: Tensor) -> None:
     lo, hi = (0, 255) if not tensor.signed else (-128, 127)
     if tensor.bits == 32:
         lo, hi = -(1 << 31), (1 << 31) - 1
+    elif tensor.bits == 16 and tensor.signed:
+        lo, hi = WIDE_RANGE
     elif tensor.bits != 8:
-        raise ProgramError(f"tensor '{tensor.name}': bits must be 8 or 32, not {tensor.bits}")
+        raise ProgramError(
+            f"tensor '{tensor.name}': bits must be 8, 32, or 16 with a sign, not {tensor.bits}"
+        )
     if not lo <= tensor.lo <= tensor.hi <= hi:
         raise ProgramError(
             f"tensor '{tensor.name}': its range must lie in {lo}..{hi}, "
@@ -906,13 +931,18 @@ def _verify_range(op: Conv | AveragePool, target: Tensor) -> None:
     """The bounds lie in the output's range; those of a table's index have a domain of their own."""
     if op.table is None:
         _verify_bounds(op.name, op.lo, op.hi, target)
+    elif target.wide:
+        raise ProgramError(
+            f"op '{op.name}' has a table, whose values have 8 bits, but '{target.name}' has 16"
+        )
     else:
         verify_table(op.name, op.table, op.lo, op.hi, target.lo, target.hi)
 
 
 def _verify_pad(name: str, pad_value: int, source: Tensor) -> None:
     least = -source.stored_offset + (128 if not source.signed else -128)
-    if not least <= pad_value <= least + 255:
+    least, most = WIDE_RANGE if source.wide else (least, least + 255)
+    if not least <= pad_value <= most:
         raise ProgramError(f"op '{name}': pad_value {pad_value} does not fit '{source.name}'")
 
 
@@ -946,7 +976,8 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
 
 def _version(program: Program) -> int:
     """The oldest format version whose readers understand the program."""
-    if program.tables or any(isinstance(op, Conv) and op.wide for op in program.ops):
+    wide = any(isinstance(op, Conv) and op.wide for op in program.ops)
+    if program.tables or wide or any(tensor.wide for tensor in program.tensors):
         return LATEST_VERSION
     return ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION
 

@@ -87,12 +87,8 @@ def quantize(
         network = canonical(_with_grid_of_input(source))
         source_tensor = _input_tensor(network, samples, options)
         steps, levels = _chosen_steps(network, samples, source_tensor, options, progress)
-    elif options.sums or options.wide:
-        raise ModelError(
-            f"the network '{source.name}' is quantized already, and its weights are taken over as "
-            f"they are: they cannot become {'sums' if options.sums else 'weights of 16 bits'}; "
-            "quantize its float original"
-        )
+    else:
+        _check_exact(source, options)
     return Program(
         name=source.name,
         tensors=(source_tensor, *(tensor for _, tensor in steps)),
@@ -171,7 +167,7 @@ def _scaled_by(tensor: Tensor, scale: NDArray[np.float64]) -> Tensor:
 
 def _info(options: QuantizerOptions) -> dict[str, str]:
     """The options as text; without those for weights where they are any int8, as ever."""
-    names = {"sums": options.sums, "wide": options.wide}
+    names = {key: getattr(options, key) for key in ("sums", "wide", "wide_activations")}
     texts = {key: str(value) for key, value in asdict(options).items() if key not in names}
     if options.weights == "int8":
         del texts["weights"]
@@ -209,18 +205,73 @@ def _check_sums(network: Graph, options: QuantizerOptions) -> None:
             )
 
 
+def _check_exact(source: Graph, options: QuantizerOptions) -> None:
+    """Refuses options that would change a network which is quantized already."""
+    refused = {
+        "its weights cannot become sums": options.sums,
+        "its weights cannot become weights of 16 bits": options.wide,
+        "its feature maps cannot become 16 bits wide": options.wide_activations,
+    }
+    for text, names in refused.items():
+        if names:
+            raise ModelError(
+                f"the network '{source.name}' is quantized already, and taken over as it is: "
+                f"{text}; quantize its float original"
+            )
+
+
+def wide_outputs(network: Graph) -> tuple[str, ...]:
+    """The layers of a canonical network whose outputs may have 16 bits.
+
+    They are convolutions, dense layers and averages without a table, of which neither the output
+    nor a maximum is made.
+    """
+    plan = layers(network)
+    return tuple(
+        layer.node.name
+        for layer in plan
+        if isinstance(layer.node, graph.Conv | graph.AveragePool)
+        and layer.bounds.function is None
+        and not _needs_bytes(layer.output, plan)
+    )
+
+
+def _needs_bytes(value: str, plan: tuple[Layer, ...]) -> bool:
+    """Whether ``value`` is the network's output or read by a maximum, in whatever shape."""
+    readers = [layer for layer in plan if value in layer.inputs]
+    return not readers or any(
+        isinstance(layer.node, graph.MaxPool)
+        or (isinstance(layer.node, graph.Reshape) and _needs_bytes(layer.output, plan))
+        for layer in readers
+    )
+
+
 def _with_wide(network: Graph, options: QuantizerOptions) -> QuantizerOptions:
     """The options with the names of all layers in place of "all"; names are checked."""
-    possible = widenable(network)
-    if options.wide == (ALL_LAYERS,) and ALL_LAYERS not in possible:
-        return replace(options, wide=tuple(possible))
-    for name in options.wide:
+    weights = _resolved(
+        "wide", options.wide, tuple(widenable(network)), "the layers that have weights are"
+    )
+    outputs = _resolved(
+        "wide_activations",
+        options.wide_activations,
+        wide_outputs(network),
+        "the layers whose outputs may have 16 bits, which have no table and of which neither a "
+        "maximum nor the network's output is made, are",
+    )
+    return replace(options, wide=weights, wide_activations=outputs)
+
+
+def _resolved(
+    option: str, names: tuple[str, ...], possible: tuple[str, ...], which: str
+) -> tuple[str, ...]:
+    if names == (ALL_LAYERS,) and ALL_LAYERS not in possible:
+        return possible
+    for name in names:
         if name not in possible:
             raise DataError(
-                f"option wide names '{name}', but the layers that have weights are "
-                f"{', '.join(possible) or 'none'}"
+                f"option {option} names '{name}', but {which} {', '.join(possible) or 'none'}"
             )
-    return options
+    return names
 
 
 def _chosen_steps(

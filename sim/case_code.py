@@ -12,6 +12,7 @@ from shiftwork.errors import DataError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.quant.activation_table import SIGNED_INDEX
 from shiftwork.quant.program import (
+    WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
@@ -98,6 +99,7 @@ def _op(program: Program, op: Op) -> list[str]:
             unsigned = _unsigned(op, target)
             settings = _given(padding=op.padding, shift=op.shift, unsigned=unsigned)
             settings |= {"shift": op.shift, "unsigned": unsigned}
+            settings |= {"wide_output": True} if target.wide else {}
             settings |= {"bounds": (op.lo, op.hi)} | _pad_value(op.pad_value, source)
             call = _call("builder.average_pool", op.kernel, op.stride, **settings, name=op.name)
             return [call, *_table(op, target)]
@@ -120,7 +122,10 @@ def _conv(op: Conv, source: Tensor, target: Tensor) -> str:
         settings["accumulators"] = True
     elif _unsigned(op, target):
         settings["unsigned"] = True
-    if (op.lo, op.hi) != byte_range(signed=not _unsigned(op, target)):
+    elif target.wide:
+        settings["wide_output"] = True
+    whole = WIDE_RANGE if target.wide else byte_range(signed=not _unsigned(op, target))
+    if (op.lo, op.hi) != whole:
         settings["bounds"] = (op.lo, op.hi)
     settings["name"] = op.name
     if op.groups > 1:

@@ -317,8 +317,9 @@ def _describe_byte(image: LayerImage, difference: Difference) -> dict[str, Any]:
     expected = _value(image.tensor, difference.expected)
     got = _value(image.tensor, difference.got)
     place = f"input {difference.frame}, layer {image.name}, index {index}"
-    if image.tensor.bits == 32:
-        place += f", byte {plane} of the accumulator"
+    if image.tensor.bits > 8:
+        whole = "accumulator" if image.tensor.bits == 32 else "value"
+        place += f", byte {plane} of the {whole}"
     match difference.kind:
         case Kind.NEVER_WRITTEN:
             got, text = None, f"{place}: never written; expected {expected}"
@@ -330,8 +331,8 @@ def _describe_byte(image: LayerImage, difference: Difference) -> dict[str, Any]:
 
 
 def _value(tensor: Tensor, stored: int | None) -> int | None:
-    """The value that a stored byte stands for; a byte of an accumulator stays as it is."""
-    if stored is None or tensor.bits == 32:
+    """The value that a stored byte stands for; one of several of a value stays as it is."""
+    if stored is None or tensor.bits > 8:
         return stored
     signed = (stored ^ 0x80) - 0x80
     return signed + tensor.stored_offset

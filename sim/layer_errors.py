@@ -16,7 +16,7 @@ from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.fusion import Layer, layers
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import AveragePool, Conv, Op, Program, Reshape, TopScore
+from shiftwork.quant.program import WIDE_RANGE, AveragePool, Conv, Op, Program, Reshape, TopScore
 from shiftwork.sim import golden
 from shiftwork.sim.evaluation import decibels, traced_batches
 
@@ -193,6 +193,8 @@ def _saturated(program: Program, op: Op, integer: Mapping[str, NDArray]) -> int:
         return 0
     target = program.tensor(op.output)
     least, greatest = (-128, 127) if target.signed else (0, 255)
+    if target.wide:
+        least, greatest = WIDE_RANGE
     inputs = (integer[name] for name in op.inputs)
     free = golden.apply(program, replace(op, lo=LEAST, hi=GREATEST), *inputs)
     above = int((free > greatest).sum()) if op.hi == greatest else 0

@@ -109,11 +109,15 @@ def stored_bytes(tensor: Tensor, values: NDArray) -> NDArray[np.uint8]:
     """The bytes that activation memory holds of ``values[N, H, W, C]``: uint8 ``[N, bytes]``.
 
     Signed values as they are, unsigned ones with the top bit flipped; accumulators as four planes,
-    the least significant bytes of all elements first.
+    the least significant bytes of all elements first; 16 bits as two planes, the low one first and
+    stored as what is unsigned.
     """
     flat = values.reshape(len(values), -1)
     if tensor.bits == 8:
         return ((flat - tensor.stored_offset) & 0xFF).astype(np.uint8)
+    if tensor.wide:
+        both = np.concatenate([flat & 0xFF ^ 0x80, flat >> 8 & 0xFF], axis=1)
+        return both.astype(np.uint8)
     planes = np.ascontiguousarray(flat, "<i4").view(np.uint8).reshape(len(flat), -1, 4)
     return planes.transpose(0, 2, 1).reshape(len(flat), -1)
 

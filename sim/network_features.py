@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.program import (
+    WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
@@ -57,6 +58,8 @@ TABLE: dict[str, Mapping[str, Sequence[str]]] = {
         "unsigned input": KINDS,
         "signed output": MOVING,
         "unsigned output": MOVING,
+        "16-bit input": (*DOTS, "Product", "Residual", "AveragePool", "Reshape"),
+        "16-bit output": (*DOTS, "Product", "Residual", "AveragePool", "Reshape"),
         "input is not the last output": MOVING,
         "output that nothing reads": MOVING,
         "input of the network": MOVING,
@@ -241,6 +244,8 @@ def _tensors(case: Case, op: Op, name: str) -> Iterator[str]:
     index = program.ops.index(op)
     last = program.ops[index - 1].output if index else program.input
     yield "signed input" if program.tensor(name).signed else "unsigned input"
+    if program.tensor(name).wide:
+        yield "16-bit input"
     if name != last:
         yield "input is not the last output"
     if name == program.input:
@@ -262,6 +267,7 @@ def _outputs(case: Case, op: Op) -> Iterator[str]:
         "one output": target.size == 1,
         "signed output": target.signed,
         "unsigned output": not target.signed,
+        "16-bit output": target.wide,
         "output that nothing reads": target.name not in read and target.name != program.output,
         "output of the network": target.name == program.scores.name,
         "more rows than pixels": shape.rows > height * width,
@@ -284,7 +290,8 @@ def _numbers(case: Case, op: Op, trace: Mapping[str, NDArray[np.int32]]) -> Iter
     values = golden.apply(case.program, replace(op, table=None), *inputs)
     signed = case.program.tensor(op.output).signed if op.table is None else op.hi < 128
     yield from _shifts(np.atleast_1d(np.asarray(op.shift)), large=15)
-    if (op.lo, op.hi) != byte_range(signed=signed):
+    wide = case.program.tensor(op.output).wide
+    if (op.lo, op.hi) != (WIDE_RANGE if wide else byte_range(signed=signed)):
         yield "narrow clip"
     if op.lo == op.hi:
         yield "clip to one value"

@@ -11,6 +11,7 @@ from shiftwork.quant.activation_table import Table
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.program import (
     INT16,
+    WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
@@ -89,23 +90,25 @@ class ProgramBuilder:
         accumulators: bool = False,
         groups: int = 1,
         wide: bool = False,
+        wide_output: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A convolution, with random weights and biases unless they are given.
 
         ``bounds`` narrows the clip; ``shift`` is one number, or one a channel, by default such that
         the output's range is filled, different from channel to channel. ``weights`` may have any
-        shape of the right size; ``wide`` ones have 16 bits. ``pad_value`` is the input's zero point
-        if it is not given.
+        shape of the right size; ``wide`` ones have 16 bits, as a ``wide_output`` has. ``pad_value``
+        is the input's zero point if it is not given.
         """
         source = self.last
         shape = output_shape(source.shape, channels, kernel, stride, padding, dilation)
         weights = self._weights(weights, (channels, *kernel, source.shape[2] // groups), wide)
         if bias is None:
             bias = self.rng.integers(-(1 << 12), 1 << 12, channels, dtype=np.int64)
-        lo, hi = bounds or byte_range(signed=not unsigned)
+        lo, hi = bounds or (WIDE_RANGE if wide_output else byte_range(signed=not unsigned))
         name = name or f"conv{len(self.ops)}"
-        target = Tensor(name=name, shape=shape, lo=lo, hi=hi, signed=not unsigned)
+        bits = 16 if wide_output else 8
+        target = Tensor(name=name, shape=shape, lo=lo, hi=hi, signed=not unsigned, bits=bits)
         if accumulators:
             target = _accumulator_tensor(target)
         op = Conv(
@@ -141,6 +144,7 @@ class ProgramBuilder:
         pad_value: int | None = None,
         accumulators: bool = False,
         wide: bool = False,
+        wide_output: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A depthwise convolution; arguments as of :meth:`conv`."""
@@ -160,6 +164,7 @@ class ProgramBuilder:
             accumulators=accumulators,
             groups=channels,
             wide=wide,
+            wide_output=wide_output,
             name=name or f"depthwise{len(self.ops)}",
         )
 
@@ -170,13 +175,20 @@ class ProgramBuilder:
         unsigned: bool = False,
         accumulators: bool = False,
         wide: bool = False,
+        wide_output: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A dense layer on the flattened feature map."""
         if self.last.shape[:2] != (1, 1):
             self.reshape((1, 1, self.last.size))
         return self.conv(
-            channels, (1, 1), unsigned=unsigned, accumulators=accumulators, wide=wide, name=name
+            channels,
+            (1, 1),
+            unsigned=unsigned,
+            accumulators=accumulators,
+            wide=wide,
+            wide_output=wide_output,
+            name=name,
         )
 
     def residual(self, tensor: str, shift: ArrayLike | None = None) -> "ProgramBuilder":
@@ -286,21 +298,24 @@ class ProgramBuilder:
         unsigned: bool | None = None,
         bounds: Pair | None = None,
         pad_value: int | None = None,
+        wide_output: bool = False,
         name: str | None = None,
     ) -> "ProgramBuilder":
         """A shift-only average over windows; what is left of 1/n goes into the gain.
 
         ``finer`` is how much less than ``ceil(log2(n))`` the shift is; large averages saturate.
         ``shift`` states it instead. The output is as its input unless ``unsigned`` or ``bounds``
-        are given.
+        are given; a ``wide_output`` has 16 bits.
         """
         source, name = self.last, name or f"average_pool{len(self.ops)}"
         shape = output_shape(source.shape, source.shape[2], kernel, stride, padding)
         taps = kernel[0] * kernel[1]
         most = (taps - 1).bit_length()
         shift = max(0, most - finer) if shift is None else shift
-        signed = source.signed if unsigned is None else not unsigned
-        lo, hi = (source.lo, source.hi) if unsigned is None else byte_range(signed=signed)
+        signed = wide_output or (source.signed if unsigned is None else not unsigned)
+        kept = unsigned is None and not source.wide
+        lo, hi = (source.lo, source.hi) if kept else byte_range(signed=signed)
+        lo, hi = WIDE_RANGE if wide_output else (lo, hi)
         lo, hi = bounds or (lo, hi)
         op = AveragePool(
             name=name,
@@ -321,6 +336,7 @@ class ProgramBuilder:
             lo=lo,
             hi=hi,
             signed=signed,
+            bits=16 if wide_output else 8,
             zero_point=0,
             gain=source.gain * 2.0**most / taps,
             exponent=source.exponent + most - shift,

@@ -23,6 +23,7 @@ from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.graph import Padding, Pair
 from shiftwork.quant.program import (
     INT16,
+    WIDE_RANGE,
     Conv,
     Program,
     Tensor,
@@ -47,6 +48,8 @@ MOST_ELEMENTS = 400
 MOST_WEIGHTS = 1_500
 """Of an op."""
 LARGEST_RESIDUAL_SHIFT = 14
+LARGEST_WIDE_SHIFT = 11
+"""Of a residual of 16 bits."""
 COLUMN_BYTES = (0, 0, 0, 512, 64)
 """Weights in ROMs; copied to columns that hold any layer, or to columns that hold few."""
 FEW_COLUMN_BYTES = (4, 8, 16, 32)
@@ -60,6 +63,10 @@ WEIGHTS = ("zero", "random", "one", "random", "lo", "random", "hi", "extremes", 
 TABLES = ("random", "again", "monotone", "again", "constant")
 MOST_WIDE = 24
 """Products of an output whose weights have 16 bits: 32 bits then hold the sums of four such."""
+MOST_WIDE_TWICE, LARGEST_TWICE = 8, 1023
+"""The same where the input has 16 bits too, and the largest weight then."""
+MOST_OF_WIDE = 48
+"""The same where the input has 16 bits and weights have 8."""
 FRAMES = ("zero", "random", "lo", "random", "hi", "extremes", "steered_up", "steered_down")
 
 
@@ -300,16 +307,19 @@ class _Step:
         count = channels * y.kernel * x.kernel * (source.shape[2] // groups)
         unsigned = self.draw(st.booleans())
         accumulators = self.last and self.draw(st.booleans())
-        wide = self._wide(count // channels)
+        wide = self._wide(count // channels, source)
+        wide_output = not self.last and self.draw(st.sampled_from((False, False, True)))
+        unsigned = unsigned and not wide_output
         self.builder.conv(
             channels,
             (y.kernel, x.kernel),
             **_settings(axes),
             dilation=(y.dilation, x.dilation),
             unsigned=unsigned and not accumulators,
-            bounds=None if accumulators else self._clip(unsigned),
-            weights=self._weights(count, wide=wide),
+            bounds=None if accumulators else self._clip(unsigned, wide=wide_output),
+            weights=self._weights(count, wide=wide, source=source),
             wide=wide,
+            wide_output=wide_output,
             bias=self._bias(channels),
             shift=0,
             pad_value=self._pad_value(source),
@@ -317,11 +327,11 @@ class _Step:
             groups=groups,
         )
         if twin is not None:
-            self.builder.residual(twin.name, self._residual_shift(channels))
+            self.builder.residual(twin.name, self._residual_shift(channels, twin))
         while len(self._conv_op.terms) < 3 and self.draw(st.sampled_from((False, False, True))):
             self._append_term(channels)
         self._set_shift()
-        if not accumulators:
+        if not accumulators and not wide_output:
             self._set_table()
 
     def _append_term(self, channels: int) -> None:
@@ -331,7 +341,7 @@ class _Step:
         twins = [tensor for tensor in earlier if tensor.shape == target.shape]
         if twins and self.draw(st.booleans()):
             twin = self.draw(st.sampled_from(twins))
-            self.builder.residual(twin.name, self._residual_shift(channels))
+            self.builder.residual(twin.name, self._residual_shift(channels, twin))
             return
         source = self.draw(st.sampled_from(earlier))
         y, x = (
@@ -339,37 +349,44 @@ class _Step:
             for size, outputs in zip(source.shape[:2], target.shape[:2], strict=True)
         )
         taps = y.kernel * x.kernel * source.shape[2]
-        wide = self._wide(taps)
+        wide = self._wide(taps, source)
         self.builder.shortcut(
             source.name,
             (y.kernel, x.kernel),
             **_settings([y, x]),
             dilation=(y.dilation, x.dilation),
-            weights=self._weights(channels * taps, wide=wide),
+            weights=self._weights(channels * taps, wide=wide, source=source),
             wide=wide,
             pad_value=self._pad_value(source),
         )
 
     def _max_pool(self) -> None:
+        if self.builder.last.wide:
+            reject()
         axes = [self._axis(size, pool=True) for size in self.builder.last.shape[:2]]
         self.builder.max_pool((axes[0].kernel, axes[1].kernel), **_settings(axes))
 
     def _average_pool(self) -> None:
         source = self.builder.last
         axes = [self._axis(size, dilations=(1,)) for size in source.shape[:2]]
-        unsigned = self.draw(st.booleans())
+        wide = not self.last and self.draw(st.sampled_from((False, False, False, True)))
+        unsigned = self.draw(st.booleans()) and not wide
         most = (axes[0].kernel * axes[1].kernel - 1).bit_length()
         self.builder.average_pool(
             (axes[0].kernel, axes[1].kernel),
             **_settings(axes),
             shift=self.draw(st.one_of(st.integers(0, most), st.integers(0, 31))),
             unsigned=unsigned,
-            bounds=self._clip(unsigned),
+            wide_output=wide,
+            bounds=self._clip(unsigned, wide=wide),
             pad_value=self._pad_value(source),
         )
-        self._set_table()
+        if not wide:
+            self._set_table()
 
     def _reshape(self) -> None:
+        if self.last and self.builder.last.wide:
+            reject()
         size = self.builder.last.size
         height = self.draw(st.sampled_from(_divisors(size)))
         width = self.draw(st.sampled_from(_divisors(size // height)))
@@ -426,25 +443,30 @@ class _Step:
         ]
         return self.draw(st.sampled_from(twins))
 
-    def _clip(self, unsigned: bool) -> Pair | None:
-        lo, hi = byte_range(signed=not unsigned)
+    def _clip(self, unsigned: bool, *, wide: bool = False) -> Pair | None:
+        lo, hi = WIDE_RANGE if wide else byte_range(signed=not unsigned)
         return self.draw(st.one_of(st.none(), st.none(), _bounds(lo, hi)))
 
     def _pad_value(self, source: Tensor) -> int:
-        lo, hi = byte_range(signed=source.signed)
+        lo, hi = WIDE_RANGE if source.wide else byte_range(signed=source.signed)
         return self.draw(
             st.one_of(st.just(source.zero_point), st.just(source.zero_point), st.integers(lo, hi))
         )
 
-    def _wide(self, products: int) -> bool:
+    def _wide(self, products: int, source: Tensor) -> bool:
         """Sometimes, where an output has few products: weights of 16 bits."""
-        return products <= MOST_WIDE and self.draw(st.sampled_from((False, False, True)))
+        if source.wide and products > MOST_OF_WIDE:
+            reject()
+        most = MOST_WIDE_TWICE if source.wide else MOST_WIDE
+        return products <= most and self.draw(st.sampled_from((False, False, True)))
 
-    def _weights(self, count: int, *, wide: bool) -> WeightArray:
+    def _weights(self, count: int, *, wide: bool, source: Tensor) -> WeightArray:
         if count > MOST_WEIGHTS:
             reject()
         dtype: type[np.signedinteger[Any]] = np.int16 if wide else np.int8
         lo, hi = INT16 if wide else (-128, 127)
+        if wide and source.wide:
+            lo, hi = -LARGEST_TWICE - 1, LARGEST_TWICE
         kind = self.draw(st.sampled_from(WEIGHTS))
         rng = np.random.default_rng(self.draw(st.integers(0, 999)))
         constant = {"zero": 0, "one": 1, "lo": lo, "hi": hi}
@@ -460,10 +482,11 @@ class _Step:
         rng = np.random.default_rng(self.draw(st.integers(0, 999)))
         return rng.integers(-size + 1, size, channels, dtype=np.int64)
 
-    def _residual_shift(self, channels: int) -> NDArray[np.int64]:
+    def _residual_shift(self, channels: int, source: Tensor) -> NDArray[np.int64]:
         most = self.draw(st.sampled_from((0, 4, 8, LARGEST_RESIDUAL_SHIFT)))
+        most = min(most, LARGEST_WIDE_SHIFT) if source.wide else most
         if self._conv_op.wide and self.draw(st.booleans()):
-            return self._varied(channels, DIGIT_BITS, DIGIT_BITS + most)
+            return self._varied(channels, DIGIT_BITS, max(DIGIT_BITS, most))
         return self._varied(channels, 0, most)
 
     def _set_shift(self) -> None:
@@ -477,6 +500,7 @@ class _Step:
             sources = [self.builder.tensor(name) for name in op.inputs]
             lo, hi = op.accumulator_range(*sources)
             bits = signed_bits(int(lo.min()), int(hi.max()))
+            bits -= self.builder.last.bits - 8
             least, most = max(0, bits - 13), max(0, bits - 7)
         self.builder.shift(self._varied(len(op.weights), least, most))
 

@@ -95,10 +95,17 @@ def test_16_bits_without_a_search(capsys, tmp_path, model, inputs):
     code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--weights", "int4")
     assert code == 1
     assert "option wide gives layers 16 bits among those of int8" in err
+    code, _, err = quantize(capsys, model, inputs, net, "--wide-activations", "dense")
+    assert code == 1
+    assert last_line(err).endswith(
+        "neither a maximum nor the network's output is made of, are conv"
+    )
     code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--search")
     assert code == 2
     assert "leave out --wide, or --search" in " ".join(err.replace("│", " ").split())
     assert net.read_bytes() == before
+    assert quantize(capsys, model, inputs, net, "--wide-activations", "all")[0] == 0
+    assert Program.load(net).info["wide_activations"] == "conv"
 
 
 @pytest.mark.usefixtures("_few_passes")

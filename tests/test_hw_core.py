@@ -214,6 +214,31 @@ CASES = {
     "accumulators of 16-bit weights": lambda: builder(1, 1, 9).dense(
         5, accumulators=True, wide=True
     ),
+    "16-bit maps": lambda: (
+        builder(4, 3, 3, signed=False)
+        .conv(5, (2, 3), padding=(1, 1, 0, 1), wide_output=True, shift=3, name="a")
+        .depthwise(padding=(1, 1, 1, 1), pad_value=-300, wide_output=True, shift=9)
+        .conv(6, (1, 1), shift=12, bounds=(0, 30_000), wide_output=True)
+        .average_pool((2, 3), (1, 1), shift=1, pad_value=500, wide_output=True)
+        .average_pool((2, 1), (1, 1), shift=9)
+        .dense(3, accumulators=True)
+    ),
+    "16-bit maps and weights": lambda: (
+        builder(1, 3, 4)
+        .conv(3, (1, 2), wide_output=True, shift=2, name="a")
+        .reshape((2, 1, 3))
+        .conv(9, (2, 1), weights=np.arange(-540, 540, 20), wide=True, shift=13)
+    ),
+    "residuals of 16-bit maps": lambda: (
+        builder(2, 2, 3)
+        .conv(3, (1, 1), wide_output=True, shift=1, name="a")
+        .conv(3, (1, 1), wide_output=True, shift=11, name="b")
+        .residual("a", [0, 7, 3])
+        .residual("input", [9, 8, 12])
+        .conv(3, (1, 1), weights=np.arange(-450, 450, 100), wide=True, shift=17)
+        .residual("a", [8, 10, 9])
+        .residual("input", [1, 0, 3])
+    ),
     "16 bits with all terms": lambda: (
         builder(4, 4, 5, signed=False)
         .conv(5, (2, 2), padding=(0, 0, 1, 1), name="first")

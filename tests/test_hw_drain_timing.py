@@ -24,11 +24,14 @@ class Layer:
     channels: int
     raw: bool
     shape: ArrayShape
+    wide: bool = False
 
     def schedule(self):
         builder = ProgramBuilder("drained", (1, self.pixels, 2), np.random.default_rng(0))
-        program = builder.conv(self.channels, (1, 1), accumulators=self.raw).build()
-        return make_schedule(program, self.shape)
+        builder.conv(self.channels, (1, 1), accumulators=self.raw, wide_output=self.wide)
+        if self.wide:
+            builder.conv(1, (1, 1))
+        return make_schedule(builder.build(), self.shape)
 
     def work(self, rows):
         return drain_work(
@@ -38,6 +41,7 @@ class Layer:
             lanes=self.shape.lanes,
             word_bytes=self.shape.word_bytes,
             raw=self.raw,
+            wide=self.wide,
         )
 
 
@@ -202,3 +206,19 @@ def test_work_has_a_write_for_every_word(raw):
 
 def test_the_model_has_every_stage_and_the_waiting_word():
     assert len(EMPTY) == WRITE_LATENCY + 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("share", [0, 0.6])
+def test_values_of_16_bits_take_two_steps_and_a_word_each(run_component, shape, share):
+    channels = shape.columns - 1
+    layer = Layer(shape.rows, channels, False, shape, wide=True)
+    work = layer.work(shape.rows)
+    assert work.steps == 2 * replace(layer, wide=False).work(shape.rows).steps
+    _, writes, done = _measure(run_component, layer, [FIRST_STEP], _never)
+    assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, None)
+    assert len(writes) == sum(work.writes)
+    single = replace(layer, shape=replace(shape, single_port=True))
+    reads = _random_reads(channels, share)
+    _, writes, done = _measure(run_component, single, [FIRST_STEP], reads)
+    assert done == writes[-1] == last_write(work, EMPTY, FIRST_STEP, reads)

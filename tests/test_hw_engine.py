@@ -74,6 +74,10 @@ def test_networks_share_an_engine_bit_by_bit(room: bool) -> None:
         ProgramBuilder("pool", (4, 4, 3), np.random.default_rng(3)).max_pool().build(),
         coded(tiny("codebook", 3), (-8, -2, 0, 1, 2, 7)),
         ProgramBuilder("wide", (1, 1, 6), np.random.default_rng(4)).dense(5, wide=True).build(),
+        ProgramBuilder("maps", (1, 1, 6), np.random.default_rng(5))
+        .dense(5, wide_output=True)
+        .dense(2)
+        .build(),
     ]
     config = engine_for(*programs)
     if room:
@@ -174,7 +178,7 @@ def test_a_network_that_does_not_fit() -> None:
     )
 
 
-NEED = replace(engine_for(*NETWORKS), scaled=True)
+NEED = replace(engine_for(*NETWORKS), scaled=True, output_bits=16)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,11 @@ NEED = replace(engine_for(*NETWORKS), scaled=True)
             {"depthwise": False},
             "layers with a channel each (depthwise, average, residual): the engine runs none",
         ),
-        ({"scaled": False}, "weights of 16 bits: the engine's accumulators do not scale"),
+        (
+            {"scaled": False},
+            "weights or feature maps of 16 bits: the engine's accumulators do not scale",
+        ),
+        ({"output_bits": 8}, "feature maps of 16 bits: the engine writes bytes"),
         ({"segments": 1}, "terms of a layer: 2 inputs, the engine holds 1"),
         ({"x_bits": 2}, "positions in a line: 10 bits, the engine holds 2"),
         ({"y_bits": 2}, "line numbers: 6 bits, the engine holds 2"),

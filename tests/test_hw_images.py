@@ -255,3 +255,13 @@ def test_program_is_the_header_and_a_descriptor_for_each_layer(program):
         start = header + layer.index * size
         assert words[start : start + size] == pack_descriptor(config.fields, layer.descriptor)
     assert len(words) == header + len(schedule.layers) * size == config.program_depth
+
+
+def test_the_offset_of_unsigned_bytes_counts_every_digit_at_its_power():
+    """Those of an unsigned map, and of the low plane of a map of 16 bits."""
+    builder = ProgramBuilder("wide", (1, 1, 2), signed=False)
+    builder.conv(1, (1, 1), weights=[300, 77], bias=[5], shift=1, wide=True, wide_output=True)
+    program = builder.conv(1, (1, 1), weights=[-500], bias=[9], shift=0, wide=True).build()
+    first, second = program.ops
+    assert stored_bias(program, first, 0).tolist() == [128 * 377 + 5 + 1]
+    assert stored_bias(program, second, 0).tolist() == [128 * -500 + 9]

@@ -131,3 +131,37 @@ def test_raw_planes(run_component, array_config, bits, shift_base):
     )
     little_endian = accumulators.astype("<i4").view(np.uint8)
     np.testing.assert_array_equal(got, little_endian)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-32768, 32767), (0, 32767), (-300, 20_000), (77, 77)])
+def test_16_bits_leave_in_two_planes(run_component, array_config, lo, hi):
+    """The low byte as one without a sign is stored, then the high one."""
+    widths = {"bits": 26, "shift_base": 2, "shift_bits": 4}
+    sums, biases, shifts, accumulators = _random_case(np.random.default_rng(5), **widths)
+    config = array_config(accumulator_bits=26, shift_base=2, shift_bits=4, output_bits=16)
+    got = _run(
+        run_component,
+        config,
+        sums=np.repeat(sums, 2),
+        biases=np.repeat(biases, 2),
+        shifts=np.repeat(shifts - 2, 2),
+        planes=np.tile([0, 1], len(sums)),
+        lo=lo,
+        hi=hi,
+        flip=1,
+        wide=1,
+        enabled=0.6,
+    )
+    low, high = got[::2] ^ 0x80, got[1::2].astype(np.uint8).view(np.int8).astype(int)
+    expected = golden.requantize(accumulators, shifts, lo, hi)
+    assert lo == hi or len(np.unique(expected)) > 20
+    np.testing.assert_array_equal(256 * high + low, expected)
+
+
+def test_bytes_beside_16_bits(run_component, array_config):
+    widths = {"bits": 20, "shift_base": 2, "shift_bits": 3}
+    sums, biases, shifts, accumulators = _random_case(np.random.default_rng(1), **widths)
+    config = array_config(accumulator_bits=20, shift_base=2, shift_bits=3, output_bits=16)
+    settings = {"sums": sums, "biases": biases, "shifts": shifts - 2, "flip": 1, "wide": 0}
+    got = _run(run_component, config, lo=3, hi=250, enabled=0.5, **settings)
+    np.testing.assert_array_equal(got ^ 0x80, golden.requantize(accumulators, shifts, 3, 250))

@@ -385,3 +385,50 @@ def test_weights_of_16_bits_take_twice_the_cycles_and_bytes() -> None:
     )
     assert sum(walk.cycles for walk in wide) == 2 * sum(walk.cycles for walk in plain)
     assert sum(walk.weight_bytes for walk in wide) == 2 * sum(walk.weight_bytes for walk in plain)
+
+
+def test_a_map_of_16_bits_is_read_plane_by_plane() -> None:
+    """The high bytes have a sign and come first; they lie behind the low ones."""
+    case = builder(2, 2, 3).conv(3, (1, 1), wide_output=True).conv(4, (1, 1), pad_value=-300)
+    program = case.build()
+    high, low = segments(program, program.ops[1])
+    assert (high.plane, high.power, high.scale, high.source.stored_offset) == (12, 8, False, 0)
+    assert (low.plane, low.power, low.scale, low.source.stored_offset) == (0, 0, True, 128)
+    assert (high.border, low.border) == (0xFE, 0xD4 ^ 0x80)
+    assert high.weights is low.weights
+
+
+def test_16_bits_of_both_are_four_segments_and_three_powers() -> None:
+    case = builder(1, 1, 3).conv(3, (1, 1), wide_output=True)
+    program = case.conv(2, (1, 1), weights=[300, -300, 5] * 2, wide=True).build()
+    parts = segments(program, program.ops[1])
+    assert [(part.power, part.plane, part.scale) for part in parts] == [
+        (16, 3, False),
+        (8, 0, True),
+        (8, 3, False),
+        (0, 0, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "powers"), [([0, 7, 3], [8, 0]), ([8, 9, 9], [8, 8]), ([7, 8, 8], [8, 0])]
+)
+def test_a_residual_of_16_bits_goes_as_far_ahead_as_its_shifts_allow(
+    shifts: list[int], powers: list[int]
+) -> None:
+    case = builder(1, 2, 3).conv(3, (1, 1), wide_output=True, name="a").at("input")
+    program = case.conv(3, (1, 1)).residual("a", shifts).build()
+    parts = [p for p in segments(program, program.ops[1]) if p.kind is Kind.CHANNELS]
+    assert [part.power for part in parts] == powers
+    for part, power in zip(parts, (8, 0), strict=True):
+        assert part.weights is not None
+        sums = part.weights.astype(np.int64).sum(axis=(1, 2, 3)) << part.power
+        np.testing.assert_array_equal(sums, 1 << (np.array(shifts) + power))
+
+
+def test_banks_cannot_read_a_plane_that_begins_in_the_middle_of_one() -> None:
+    case = builder(1, 1, 4).conv(5, (1, 1), wide_output=True).conv(2, (1, 1))
+    with pytest.raises(CapacityError, match="op 'conv1' reads or writes words at any byte"):
+        make_schedule(case.build(), ArrayShape(rows=1, columns=4, bank_bytes=2))
+    even = builder(1, 1, 4).conv(6, (1, 1), wide_output=True).conv(2, (1, 1)).build()
+    assert make_schedule(even, ArrayShape(rows=1, columns=4, bank_bytes=2)).config.output_bits == 16

@@ -185,7 +185,19 @@ def test_channel_exponents_scale_each_channel():
         ),
         (
             lambda p: changed_tensor(p, 0, bits=16),
-            "tensor 'input': bits must be 8 or 32, not 16",
+            "tensor 'input': bits must be 8, 32, or 16 with a sign, not 16",
+        ),
+        (
+            lambda p: changed_tensor(p, 0, bits=16, signed=True),
+            "tensor 'input' has 16 bits, which what streams in or out cannot have",
+        ),
+        (
+            lambda p: changed_tensor(p, 1, bits=16, signed=True),
+            "op 'max_pool1' reads 'conv0', which has 16 bits: a MaxPool compares bytes or acc",
+        ),
+        (
+            lambda p: changed_tensor(p, 3, bits=16, signed=True, hi=32768),
+            r"tensor 'conv2': its range must lie in -32768\.\.32767, not 0\.\.32768",
         ),
         (
             lambda p: changed_tensor(p, 0, shape=(12, 12)),
@@ -514,3 +526,22 @@ def test_what_shares_the_output_s_bytes_is_read_by_no_op():
 def test_an_output_may_be_reshaped_more_than_once():
     builder = ProgramBuilder("net", (1, 2, 2)).conv(3, (1, 1)).reshape((1, 1, 6)).reshape((6, 1, 1))
     assert builder.build().tensor("reshape2").shape == (6, 1, 1)
+
+
+def test_feature_maps_of_16_bits(tmp_path):
+    builder = ProgramBuilder("wide", (1, 2, 2), np.random.default_rng(1))
+    builder.conv(3, (1, 1), wide_output=True, shift=2).reshape((2, 1, 3))
+    program = builder.conv(2, (2, 1), pad_value=-32768).build()
+    hidden = program.tensor("conv0")
+    assert (hidden.bytes, hidden.lo, hidden.hi, hidden.wide) == (12, -32768, 32767, True)
+    _, hi = program.ops[-1].accumulator_range(program.tensor("reshape1"))
+    assert hi.max() > 1 << 20
+    path = tmp_path / "net.npz"
+    program.save(path)
+    assert Program.load(path).digest == program.digest
+    with np.load(path) as archive:
+        assert json.loads(archive["program"].tobytes())["version"] == 4
+    with pytest.raises(ProgramError, match="pad_value -32769 does not fit 'reshape1'"):
+        changed_op(program, 2, pad_value=-32769)
+    with pytest.raises(ProgramError, match="op 'reshape1' must keep size and range of its input"):
+        changed_tensor(program, 2, bits=8, lo=-128, hi=127)

@@ -26,6 +26,7 @@ EVERYTHING = (
     .table(range(256), unsigned=True)
     .average_pool((1, 1), (1, 1), shift=2, unsigned=True, bounds=(4, 99))
     .table([5] * 256)
+    .dense(3, wide_output=True)
     .dense(2, wide=True)
     .shortcut("a", (2, 5), wide=True)
     .dense(2, accumulators=True)

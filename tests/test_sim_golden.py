@@ -130,6 +130,29 @@ def test_weights_of_16_bits_equal_the_slow_definition(seed):
             np.testing.assert_array_equal(result, expected, err_msg=op.name)
 
 
+def test_feature_maps_of_16_bits_equal_the_slow_definition():
+    rng = np.random.default_rng(1)
+    program = (
+        ProgramBuilder("wide", (4, 4, 3), rng, signed=False)
+        .conv(4, (3, 2), padding=(1, 0, 1, 1), wide_output=True, shift=3)
+        .depthwise(padding=(1, 1, 1, 1), pad_value=-999, wide_output=True, shift=7)
+        .residual("conv0", [3, 8, 5, 0])
+        .conv(3, (1, 1), shift=13)
+        .shortcut("conv0")
+        .at("depthwise1")
+        .average_pool(shift=9)
+        .build()
+    )
+    inputs = random_inputs(program, rng, 2)
+    traced = golden.trace(program, inputs)
+    assert np.abs(traced["depthwise1"]).max() > 1000
+    for op in program.ops:
+        for sample, result in enumerate(traced[op.output]):
+            images = {name: traced[name][sample] for name in op.inputs}
+            expected = slow_op(op, images, program.tensor(op.output).shape)
+            np.testing.assert_array_equal(result, expected, err_msg=op.name)
+
+
 @pytest.mark.parametrize("shift", range(32))
 def test_requantize_rounds_half_up_at_every_shift(shift):
     half = (1 << shift) >> 1

@@ -21,6 +21,8 @@ SIGNED = Tensor(name="s", shape=(1, 2, 1))
 UNSIGNED = Tensor(name="u", shape=(1, 2, 1), lo=0, hi=255, signed=False)
 WIDE = Tensor(name="w", shape=(1, 2, 1), lo=-(1 << 31), hi=(1 << 31) - 1, bits=32)
 
+SIXTEEN = Tensor(name="h", shape=(1, 2, 1), lo=-300, hi=300, bits=16)
+
 
 def values(*numbers: int) -> np.ndarray:
     return np.array(numbers, dtype=np.int32).reshape(1, 1, 2, 1)
@@ -32,8 +34,9 @@ def values(*numbers: int) -> np.ndarray:
         (SIGNED, (-128, 5), [0x80, 0x05]),
         (UNSIGNED, (0, 200), [0x80, 0x48]),
         (WIDE, (-2, 0x01020304), [0xFE, 0x04, 0xFF, 0x03, 0xFF, 0x02, 0xFF, 0x01]),
+        (SIXTEEN, (-2, 0x0102), [0x7E, 0x82, 0xFF, 0x01]),
     ],
-    ids=["signed", "unsigned", "accumulators"],
+    ids=["signed", "unsigned", "accumulators", "16 bits"],
 )
 def test_stored_bytes(tensor: Tensor, numbers: tuple[int, int], stored: list[int]) -> None:
     assert stored_bytes(tensor, values(*numbers)).tolist() == [stored]

@@ -69,6 +69,8 @@ TABLED = (
             start(1, 1, 3).dense(2, accumulators=True).shortcut("input"),
             ("Product", "accumulators returned"),
         ),
+        (start(1, 1, 3).dense(3, wide_output=True).dense(2), ("Dense", "16-bit input")),
+        (start(1, 1, 3).dense(3, wide_output=True).dense(2), ("Dense", "16-bit output")),
         (start(1, 1, 3).dense(3, wide=True), ("Dense", "weights of 16 bits")),
         (start(1, 1, 3).dense(3).shortcut("input", wide=True), ("Product", "weights of 16 bits")),
         (

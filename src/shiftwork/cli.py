@@ -55,6 +55,7 @@ from shiftwork.cli_options import (
     WeightBytes,
     Weights,
     Wide,
+    WideActivations,
     array_size,
     network_ends,
     quantizer_options,
@@ -126,6 +127,7 @@ def quantize(
     weights: Weights = "int8",
     sums: Sums = None,
     wide: Wide = None,
+    wide_activations: WideActivations = None,
     search: Search = False,
     weight_bytes: WeightBytes = None,
     max_loss: MaxLoss = None,
@@ -163,6 +165,7 @@ def quantize(
         **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights),
         sums=names_of(sums),
         wide=names_of(wide),
+        wide_activations=names_of(wide_activations),
     )
     searched: dict[str, Any] = {}
     views: list[RenderableType] = []

@@ -163,6 +163,14 @@ Wide = Annotated[
         show_default=False,
     ),
 ]
+WideActivations = Annotated[
+    str | None,
+    typer.Option(
+        help="Layers whose outputs have 16 bits instead of 8, or 'all': twice the cycles of those "
+        "that read them.",
+        show_default=False,
+    ),
+]
 Search = Annotated[
     bool,
     typer.Option("--search", help="Try recipes, and take the best one that keeps the bounds."),

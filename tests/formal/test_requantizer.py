@@ -170,10 +170,10 @@ def test_the_greatest_unsigned_byte_occurs(array_config):
         ("accumulator >> base", "accumulator >> (base + 1)"),
         ("clipped[7] ^ self.flip", "clipped[7]"),
         ("shifted > self.hi", "shifted > 127"),
-        ("kept = Signal(signed(9)", "kept = Signal(signed(7)"),
+        ("kept = Signal(signed(self._bits)", "kept = Signal(signed(7)"),
         ("word_select(self.plane, 8)", "word_select(0, 8)"),
         (
-            "shifted = Signal(signed(max(bits - base, 9))",
+            "shifted = Signal(signed(max(bits - base, self._bits))",
             "shifted = Signal(signed(bits - base - 1)",
         ),
         ("shift.eq(self.shift)", "shift.eq(self.shift[:-1])"),

@@ -447,6 +447,51 @@ SCALING = _of(
     tests=f"{CORNERS}[weights of 16 bits-3x4]",
 )
 
+SIXTEEN_BITS = (
+    *_of(
+        "hw/requantizer.py",
+        (
+            "high byte a bit too low",
+            "the upper half of a value of 16 bits is not that of its clipped value",
+            "clipped[8:16]",
+            "clipped[7:15]",
+        ),
+        (
+            "plane too early",
+            "the byte that is taken is that of another step",
+            "PLANE_LEAD = 2",
+            "PLANE_LEAD = 1",
+        ),
+        tests="tests/test_hw_requantizer.py::test_16_bits_leave_in_two_planes",
+    ),
+    *_of(
+        "hw/drain.py",
+        (
+            "low plane alone",
+            "the high bytes of values of 16 bits are never written",
+            "Mux(self.layer.wide, ~plane[0], following)",
+            "following",
+        ),
+        tests="tests/test_hw_drain_timing.py::test_values_of_16_bits_take_two_steps_and_a_word_each",
+    ),
+    *_of(
+        "hw/segments.py",
+        (
+            "low plane twice",
+            "a map of 16 bits is read without its high bytes",
+            "offset=source.size, power=DIGIT_BITS",
+            "power=DIGIT_BITS",
+        ),
+        (
+            "border of the low plane",
+            "both planes of a map of 16 bits are padded with the low byte",
+            "pad_value >> self.power & 0xFF",
+            "pad_value & 0xFF",
+        ),
+        tests="tests/test_hw_segments.py::test_a_map_of_16_bits_is_read_plane_by_plane",
+    ),
+)
+
 WINDOW_WALKER = _of(
     "hw/window_walker.py",
     (
@@ -1223,8 +1268,8 @@ SEGMENTS = _of(
     (
         "residual scaled twice",
         "what a residual is multiplied with counts the scaling of the accumulator once more",
-        "<< (term.shift - power)",
-        "<< term.shift",
+        "+ plane.power - power)",
+        "+ plane.power)",
     ),
     tests="tests/test_hw_segments.py",
 ) + _of(
@@ -1749,6 +1794,7 @@ MUTANTS = (
     *ACTIVATION_MEMORY,
     *FETCH,
     *SCALING,
+    *SIXTEEN_BITS,
     *WINDOW_WALKER,
     *DRAIN,
     *DRAIN_TIMING,
