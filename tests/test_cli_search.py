@@ -98,7 +98,7 @@ def test_16_bits_without_a_search(capsys, tmp_path, model, inputs):
     code, _, err = quantize(capsys, model, inputs, net, "--wide-activations", "dense")
     assert code == 1
     assert last_line(err).endswith(
-        "neither a maximum nor the network's output is made of, are conv"
+        "of which neither a maximum nor the network's output is made, are conv"
     )
     code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--search")
     assert code == 2
