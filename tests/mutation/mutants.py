@@ -598,8 +598,8 @@ DRAIN = _of(
     (
         "three byte planes",
         "the last byte of an accumulator is left out",
-        "at.plane == PLANES - 2",
-        "at.plane == PLANES - 3",
+        "found = plane == PLANES - 2",
+        "found = plane == PLANES - 3",
     ),
     (
         "parameters of the next row",
@@ -1382,14 +1382,14 @@ SCHEDULE = (
         (
             "signed results flipped",
             "signed results are stored as unsigned ones",
-            "int(not (copies or raw or target.signed or tabled))",
-            "int(not (copies or raw or tabled))",
+            "int(work.wide or not (copies or raw or target.signed or tabled))",
+            "int(work.wide or not (copies or raw or tabled))",
         ),
         (
             "second segment's address",
             "all inputs of a layer are read from the first one",
-            "walk.segment.source.name",
-            "work.op.input",
+            "name, fields = walk.segment.source.name, walk.fields()",
+            "name, fields = work.op.inputs[0], walk.fields()",
         ),
         tests=CORNERS,
     )
