@@ -22,13 +22,15 @@ def products_of(
     The multiplier blocks of an UP5K make the first ones whatever the choice is: they cost nothing.
 
     Raises:
-        CapacityError: if shifts are asked for, and a weight may be no power of two.
+        CapacityError: if shifts are asked for, and a weight may be no power of two, or a feature
+            map has 16 bits.
     """
     if choice == "multiply":
         return "multiply"
-    if choice == "auto" and not (family in SHIFT_BY_DEFAULT and is_shiftable(program.codebook)):
+    possible = is_shiftable(program.codebook) and not program.wide
+    if choice == "auto" and not (family in SHIFT_BY_DEFAULT and possible):
         return "multiply"
-    exponents_of(program.codebook, products="shift", name=program.name)
+    exponents_of(program.codebook, products="shift", name=program.name, wide=program.wide)
     if family != "ice40up":
         return "shift"
     return "mixed" if elements > ICE40UP_PRODUCTS else "multiply"

@@ -965,7 +965,9 @@ def _config(
         class_bytes=answer[0],
         score_bytes=answer[1],
         tables=len(table_images(program)),
-        exponents=exponents_of(program.codebook, products=shape.products, name=program.name),
+        exponents=exponents_of(
+            program.codebook, products=shape.products, name=program.name, wide=program.wide
+        ),
     )
 
 

@@ -119,19 +119,28 @@ def is_shiftable(codebook: Sequence[int] | None) -> bool:
     return codebook is not None and all(abs(v) & (abs(v) - 1) == 0 for v in codebook)
 
 
-def exponents_of(codebook: Sequence[int] | None, *, products: Products, name: str) -> int:
+def exponents_of(
+    codebook: Sequence[int] | None, *, products: Products, name: str, wide: bool = False
+) -> int:
     """The number of exponents that an array has to shift by; 0 for one that multiplies.
 
     Args:
         codebook: values of the network's weights; None for any.
         products: of the array.
         name: of the network.
+        wide: whether it has feature maps of 16 bits, whose sums are scaled.
 
     Raises:
-        CapacityError: if products are to be shifts, and a weight may be no power of two.
+        CapacityError: if products are to be shifts, and a weight may be no power of two, or a
+            feature map has 16 bits.
     """
     if products == "multiply":
         return 0
+    if wide:
+        raise CapacityError(
+            f"products by shifting need feature maps of 8 bits: '{name}' has some of 16; quantize "
+            "it without --wide-activations, or leave out --products shift"
+        )
     if codebook is None or not is_shiftable(codebook):
         wrong = next((v for v in codebook or () if not is_shiftable([v])), None)
         why = "has no codebook" if wrong is None else f"has the weight {wrong} in its codebook"

@@ -491,6 +491,11 @@ class Program:
         """The tables behind the requantizer, without repetitions, in the order of their use."""
         return distinct_tables(map(table_of, self.ops))
 
+    @property
+    def wide(self) -> bool:
+        """Whether any feature map has 16 bits."""
+        return any(tensor.wide for tensor in self.tensors)
+
     def accumulator_bits(self, op: Conv) -> int:
         """Width that ``op``'s biased accumulator needs in the worst case of its actual weights."""
         lo, hi = op.accumulator_range(*self.sources(op))
@@ -977,7 +982,7 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
 def _version(program: Program) -> int:
     """The oldest format version whose readers understand the program."""
     wide = any(isinstance(op, Conv) and op.wide for op in program.ops)
-    if program.tables or wide or any(tensor.wide for tensor in program.tensors):
+    if program.tables or wide or program.wide:
         return LATEST_VERSION
     return ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION
 

@@ -38,8 +38,26 @@ def mixed_net() -> Program:
     return builder.average_pool().dense(5, accumulators=True).build()
 
 
+def wide_net() -> Program:
+    """Powers of two, and a feature map of 16 bits."""
+    builder = ProgramBuilder("wide", (2, 2, 2), np.random.default_rng(3))
+    builder.conv(2, (1, 1), wide_output=True).dense(3, accumulators=True)
+    return coded(builder.build(), ALL_POWERS)
+
+
 def coded_net(codebook: tuple[int, ...] = ALL_POWERS) -> Program:
     return coded(mixed_net(), codebook)
+
+
+def test_maps_of_16_bits_multiply() -> None:
+    program = wide_net()
+    assert products_of("auto", "ice40hx", program, elements=4) == "multiply"
+    with pytest.raises(CapacityError, match=r"need feature maps of 8 bits: 'wide' has some of 16"):
+        products_of("shift", "ice40hx", program, elements=4)
+    with pytest.raises(CapacityError, match="leave out --products shift"):
+        Accelerator(program, board="ice40-hx8k", rows=1, columns=2, products="shift")
+    accelerator = Accelerator(program, board="ice40-hx8k", rows=1, columns=2)
+    assert accelerator.config.shape.products == "multiply" and accelerator.config.scaled
 
 
 @pytest.mark.parametrize(
