@@ -3,9 +3,12 @@
 Nothing of the reference is ours: ONNX's ops do windows, borders, groups and sums in NCHW order,
 Python's unlimited integers the shifts. Both operands of a dot product are given as unsigned bytes
 with zero points: onnxruntime's products of unsigned by signed bytes saturate on some processors.
+Operands of 16 bits are given byte by byte: a signed one, and an unsigned one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -70,56 +73,92 @@ def nhwc(x: NDArray[Any]) -> NDArray[np.int64]:
     return x.transpose(0, 2, 3, 1).astype(np.int64)
 
 
-def stored(x: NDArray[np.int32], tensor: Tensor) -> NDArray[np.uint8]:
-    """As unsigned bytes: signed values plus 128."""
-    return (x + (BYTE_OFFSET if tensor.signed else 0)).astype(np.uint8)
+@dataclass(frozen=True)
+class Bytes:
+    """A byte of each operand: what they count, and the unsigned bytes less a zero point.
+
+    Attributes:
+        factor: 256 for the upper byte of two.
+        values: unsigned bytes.
+        zero: what stands for 0 among them.
+    """
+
+    factor: int
+    values: NDArray[np.uint8]
+    zero: int
+
+
+def operand(x: NDArray[Any], *, signed: bool, wide: bool) -> list[Bytes]:
+    """The bytes of integers of 8 or 16 bits."""
+    whole = np.asarray(x).astype(np.int64)
+    if not wide:
+        zero = BYTE_OFFSET if signed else 0
+        return [Bytes(1, (whole + zero).astype(np.uint8), zero)]
+    upper, lower = np.divmod(whole, 256)
+    return [
+        Bytes(256, (upper + BYTE_OFFSET).astype(np.uint8), BYTE_OFFSET),
+        Bytes(1, lower.astype(np.uint8), 0),
+    ]
+
+
+def activations(x: NDArray[Any], tensor: Tensor) -> list[Bytes]:
+    return operand(x, signed=tensor.signed, wide=tensor.bits == 16)
+
+
+def weight_bytes(weights: NDArray[Any]) -> list[Bytes]:
+    return operand(weights, signed=True, wide=weights.dtype == np.int16)
 
 
 def window_sum(
     op: Conv | Product | AveragePool,
-    weights: NDArray[np.int8],
+    weights: NDArray[Any],
     x: NDArray[np.int32],
     tensor: Tensor,
 ) -> NDArray[np.int64]:
     """Sum of products over every window, ``[N, H', W', O]``.
 
-    ConvInteger's border is its input's zero point: it sums ``w * (x - pad_value)`` with a border of
-    0, which is less than wanted by ``pad_value * sum(w)``.
+    ConvInteger's border is its input's zero point: it sums ``w * (x - pad)`` with a border of 0,
+    which is less than wanted by ``pad * sum(w)``.
     """
-    offset = BYTE_OFFSET if tensor.signed else 0
-    rows = weights.transpose(0, 3, 1, 2).astype(np.int32) + BYTE_OFFSET
-    values = {
-        "x": nchw(stored(x, tensor)),
-        "w": np.ascontiguousarray(rows.astype(np.uint8)),
-        "x_zero": np.array(op.pad_value + offset, np.uint8),
-        "w_zero": np.array(BYTE_OFFSET, np.uint8),
-    }
-    total = onnx_run(
-        "ConvInteger",
-        values,
-        np.int32,
-        kernel_shape=list(op.kernel),
-        pads=list(op.padding),
-        strides=list(op.stride),
-        dilations=list(getattr(op, "dilation", (1, 1))),
-        group=tensor.shape[2] // weights.shape[3],
-    )
-    sums = weights.reshape(len(weights), -1).astype(np.int64).sum(axis=1)
-    return nhwc(total) + op.pad_value * sums
+    total: NDArray[np.int64] = np.zeros(1, np.int64)
+    pairs = zip(activations(x, tensor), activations(op.pad_value, tensor), strict=True)
+    for (part, pad), row in product(pairs, weight_bytes(weights)):
+        values = {
+            "x": np.ascontiguousarray(part.values.transpose(0, 3, 1, 2)),
+            "w": np.ascontiguousarray(row.values.transpose(0, 3, 1, 2)),
+            "x_zero": np.array(pad.values, np.uint8),
+            "w_zero": np.array(row.zero, np.uint8),
+        }
+        found = onnx_run(
+            "ConvInteger",
+            values,
+            np.int32,
+            kernel_shape=list(op.kernel),
+            pads=list(op.padding),
+            strides=list(op.stride),
+            dilations=list(getattr(op, "dilation", (1, 1))),
+            group=tensor.shape[2] // weights.shape[3],
+        )
+        sums = (row.values.reshape(len(weights), -1).astype(np.int64) - row.zero).sum(axis=1)
+        total = total + part.factor * row.factor * (
+            nhwc(found) + (int(pad.values) - pad.zero) * sums
+        )
+    return total
 
 
 def dense_sum(op: Conv, x: NDArray[np.int32], tensor: Tensor) -> NDArray[np.int64]:
     """The same by MatMulInteger, for a map of one pixel."""
-    offset = BYTE_OFFSET if tensor.signed else 0
-    rows = op.weights.reshape(len(op.weights), -1).T.astype(np.int32) + BYTE_OFFSET
-    values = {
-        "x": stored(x, tensor).reshape(len(x), -1),
-        "w": np.ascontiguousarray(rows.astype(np.uint8)),
-        "x_zero": np.array(offset, np.uint8),
-        "w_zero": np.array(BYTE_OFFSET, np.uint8),
-    }
-    total = onnx_run("MatMulInteger", values, np.int32)
-    return total.reshape(len(x), 1, 1, -1).astype(np.int64)
+    total: NDArray[np.int64] = np.zeros(1, np.int64)
+    for part, row in product(activations(x, tensor), weight_bytes(op.weights)):
+        values = {
+            "x": part.values.reshape(len(x), -1),
+            "w": np.ascontiguousarray(row.values.reshape(len(op.weights), -1).T),
+            "x_zero": np.array(part.zero, np.uint8),
+            "w_zero": np.array(row.zero, np.uint8),
+        }
+        found = onnx_run("MatMulInteger", values, np.int32)
+        total = total + part.factor * row.factor * found.astype(np.int64)
+    return total.reshape(len(x), 1, 1, -1)
 
 
 def shifted(acc: NDArray[Any], shift: Sequence[int], lo: int, hi: int) -> NDArray[np.int64]:
