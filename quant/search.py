@@ -75,6 +75,7 @@ def search(
     layers: Mapping[str, int],
     effects: Effects,
     widenable: Mapping[str, int] | None = None,
+    wide_outputs: Sequence[str] = (),
 ) -> Found:
     """The recipe that keeps ``bounds``.
 
@@ -90,11 +91,13 @@ def search(
             output, by the layer's name.
         widenable: layers that may have weights of 16 bits, and how many each has. They get them
             where nothing else keeps the bounds.
+        wide_outputs: layers whose outputs may have 16 bits. They get them where weights of 16 bits
+            do not keep the bounds either.
 
     Raises:
         CapacityError: if no recipe that was tried keeps the bounds.
     """
-    found = _Search(measure, bounds, layers, effects, widenable or {})
+    found = _Search(measure, bounds, layers, effects, widenable or {}, wide_outputs)
     choice = found.choose(base)
     gains = [gain for name in PASSES if (gain := found.gain(choice, *name)) is not None]
     return Found(
@@ -112,6 +115,8 @@ def difference(options: QuantizerOptions, base: QuantizerOptions) -> str:
         parts.append(f"sums in {_counted(options.sums)}")
     if options.wide:
         parts.append(f"16 bits in {_counted(options.wide)}")
+    if options.wide_activations:
+        parts.append(f"outputs of 16 bits in {_counted(options.wide_activations)}")
     for name, key, _ in PASSES:
         value = getattr(options, key)
         if value != getattr(base, key):
@@ -144,15 +149,16 @@ class _Search:
         layers: Mapping[str, int],
         effects: Effects,
         widenable: Mapping[str, int],
+        wide_outputs: Sequence[str],
     ) -> None:
         self.trials: dict[QuantizerOptions, Trial] = {}
         self._measure, self._bounds = measure, bounds
         self._layers, self._effects = layers, effects
-        self._widenable = widenable
+        self._widenable, self._wide_outputs = widenable, wide_outputs
 
     def choose(self, base: QuantizerOptions) -> Trial:
         """The best recipe that keeps the bounds."""
-        base = replace(base, sums=(), wide=())
+        base = _plain(base)
         wide = self._trial(replace(base, weights="int8"))
         if self._bounds.hold(wide.weight_bytes) and not self._bounds.of_quality:
             return self._improved(wide)
@@ -178,7 +184,7 @@ class _Search:
         Layers with sums or of 16 bits were chosen after the passes: they do not count as a
         difference.
         """
-        alone = self.trials.get(replace(choice.options, sums=(), wide=()), choice)
+        alone = self.trials.get(_plain(choice.options), choice)
         value = getattr(alone.options, key)
         others = [
             self.trials[options]
@@ -266,27 +272,49 @@ class _Search:
         return self._bisected(counts, lambda count: self._with_sums(single, order[:count]))
 
     def _finer(self, single: Trial) -> list[Trial]:
-        """Recipes with weights of 16 bits in some layers, where nothing else keeps the bounds."""
-        useful = self._bounds.hold(single.weight_bytes) and not self._bounds.met(single)
-        if not useful or not self._widenable:
+        """Recipes with 16 bits in some layers, where nothing else keeps the bounds.
+
+        Weights are tried first, as they cost no memory for maps; then outputs, which cost no
+        weights; then outputs beside weights of 16 bits wherever these may be.
+        """
+        if not self._bounds.hold(single.weight_bytes) or self._bounds.met(single):
             return []
-        after = self._possible(replace(single.options, wide=tuple(self._widenable)))
+        outputs = dict.fromkeys(self._wide_outputs, 0)
+        tried = self._with_16_bits(single, "wide", self._widenable)
+        for start in (single, *tried[:1]):
+            if not self._any_met(tried) and self._bounds.hold(start.weight_bytes):
+                tried += self._with_16_bits(start, "wide_activations", outputs)
+        return tried
+
+    def _any_met(self, trials: Iterable[Trial]) -> bool:
+        return any(self._bounds.met(trial) for trial in trials)
+
+    def _with_16_bits(self, start: Trial, key: str, layers: Mapping[str, int]) -> list[Trial]:
+        """Recipes with 16 bits in all ``layers``, which is the first, and in some of them.
+
+        Args:
+            start: the recipe without them.
+            key: of the option: what gets 16 bits.
+            layers: those that may, and the bytes that each takes more.
+        """
+        after = self._possible(_with_layers(start.options, key, layers)) if layers else None
         if after is None:
             return []
-        order = self._worth(single, after, self._widenable)
-        bytes_ = [self._widenable[name] for name in order]
+        order = self._worth(start, after, layers)
         counts = [
             count
             for count in range(1, len(order) + 1)
-            if self._bounds.hold(single.weight_bytes + sum(bytes_[:count]))
+            if self._bounds.hold(start.weight_bytes + sum(layers[name] for name in order[:count]))
         ]
+        if counts and counts[-1] == len(order) and not self._bounds.met(after):
+            return [after]
 
         def trial(count: int) -> Trial:
             chosen = set(order[:count])
-            names = tuple(name for name in self._widenable if name in chosen)
-            return self._trial(replace(single.options, wide=names))
+            names = [name for name in layers if name in chosen]
+            return self._trial(_with_layers(start.options, key, names))
 
-        return self._bisected(counts, trial)
+        return [after, *self._bisected(counts, trial)]
 
     def _bisected(self, counts: list[int], trial: Callable[[int], Trial]) -> list[Trial]:
         """What was tried to find the least of ascending ``counts`` that keeps the bounds."""
@@ -301,7 +329,7 @@ class _Search:
         """The layers, those first whose noise falls most for each byte that they take more."""
         noise, rest = self._effects(before.options), self._effects(after.options)
         worth = {
-            name: (noise.get(name, 0.0) - rest.get(name, 0.0)) / count
+            name: (noise.get(name, 0.0) - rest.get(name, 0.0)) / max(count, 1)
             for name, count in layers.items()
         }
         return sorted(worth, key=lambda name: -worth[name])
@@ -326,10 +354,10 @@ class _Search:
         sums = tuple(name for name in self._layers if name in chosen)
         return self._trial(replace(single.options, sums=sums))
 
-    def _order(self, trial: Trial) -> tuple[float, float]:
-        """Of two recipes that keep the bounds the lesser is better."""
-        size = trial.weight_bytes if self._bounds.of_quality else 0
-        return size, -_sqnr_db(trial)
+    def _order(self, trial: Trial) -> tuple[int, int, float]:
+        """Of two recipes that keep the bounds the lesser is better; wide outputs take cycles."""
+        size, outputs = trial.weight_bytes, len(trial.options.wide_activations)
+        return *((size, outputs) if self._bounds.of_quality else (0, 0)), -_sqnr_db(trial)
 
     def _refusal(self) -> CapacityError:
         allowed = [t for t in self.trials.values() if self._bounds.hold(t.weight_bytes)]
@@ -346,7 +374,20 @@ class _Search:
 def _weights_of(options: QuantizerOptions) -> str:
     """What weights are, in words."""
     more = f" ({_counted(options.wide)} of 16 bits)" if options.wide else ""
+    if options.wide_activations:
+        more += f" and outputs of 16 bits in {_counted(options.wide_activations)}"
     return f"{options.weights} weights{more}"
+
+
+def _with_layers(options: QuantizerOptions, key: str, names: Iterable[str]) -> QuantizerOptions:
+    """The option ``key`` names these layers."""
+    changes: dict[str, Any] = {key: tuple(names)}
+    return replace(options, **changes)
+
+
+def _plain(options: QuantizerOptions) -> QuantizerOptions:
+    """The same in all layers."""
+    return replace(options, sums=(), wide=(), wide_activations=())
 
 
 def _sqnr_db(trial: Trial) -> float:

@@ -102,7 +102,10 @@ def test_16_bits_without_a_search(capsys, tmp_path, model, inputs):
     )
     code, _, err = quantize(capsys, model, inputs, net, "--wide", "conv", "--search")
     assert code == 2
-    assert "leave out --wide, or --search" in " ".join(err.replace("│", " ").split())
+    words = " ".join(err.replace("│", " ").split())
+    assert "leave out --wide and --wide-activations, or --search" in words
+    code, _, err = quantize(capsys, model, inputs, net, "--wide-activations", "conv", "--search")
+    assert code == 2 and "leave out --wide and" in " ".join(err.replace("│", " ").split())
     assert net.read_bytes() == before
     assert quantize(capsys, model, inputs, net, "--wide-activations", "all")[0] == 0
     assert Program.load(net).info["wide_activations"] == "conv"

@@ -15,6 +15,8 @@ WEIGHTS = 4000
 WIDENABLE = LAYERS | {"depthwise": 1100}
 NOISE = {"first": 0.2, "second": 0.6, "third": 0.1}
 """Of a layer with single values; that of one with sums is a hundredth."""
+GAINS = {"first": 4.0, "second": 12.0}
+"""In dB, of outputs of 16 bits."""
 KINDS = {"int8": 40.0, "int4": 18.0, "shared16": 21.0, "pow2": 15.0}
 WORTH = {
     "scales": {"mse": 1.0, "kl": -3.0},
@@ -28,15 +30,20 @@ class Network:
     """Quality by a formula, with a count of what was asked."""
 
     def __init__(
-        self, *, exact: tuple[str, ...] = (*KINDS, "wide"), widenable: bool = False
+        self,
+        *,
+        exact: tuple[str, ...] = (*KINDS, "wide"),
+        widenable: bool = False,
+        wide_outputs: tuple[str, ...] = (),
     ) -> None:
         self.exact = exact
         self.widenable = widenable
+        self.wide_outputs = wide_outputs
         self.asked: list[QuantizerOptions] = []
 
     def noise(self, options: QuantizerOptions) -> dict[str, float]:
-        finer = {*options.sums, *options.wide}
-        return {name: NOISE[name] * (0.01 if name in finer else 1.0) for name in LAYERS}
+        finer = [*options.sums, *options.wide, *options.wide_activations]
+        return {name: NOISE[name] * 0.01 ** finer.count(name) for name in LAYERS}
 
     def __call__(self, options: QuantizerOptions) -> Trial:
         if options.weights not in self.exact:
@@ -46,6 +53,7 @@ class Network:
         if options.sums or options.wide:
             gain = 10.0 * (1.0 - sum(self.noise(options).values()) / 0.9)
         gain += sum(table.get(getattr(options, key), 0.0) for key, table in WORTH.items())
+        gain += sum(GAINS[name] for name in options.wide_activations)
         sqnr = KINDS[options.weights] + gain
         if options.wide and "wide" not in self.exact:
             raise ModelError("quantized already")
@@ -65,6 +73,7 @@ class Network:
             layers=LAYERS,
             effects=self.noise,
             widenable=WIDENABLE if self.widenable else None,
+            wide_outputs=self.wide_outputs,
         )
 
 
@@ -228,6 +237,38 @@ def test_layers_of_16_bits_keep_a_bound_of_bytes_too():
         Network(widenable=True).search(min_sqnr_db=51.0, weight_bytes=4899)
 
 
+@pytest.mark.parametrize(
+    ("widenable", "least", "weight_bytes", "wide", "outputs"),
+    [
+        (False, 46.0, None, (), ("second",)),
+        (False, 57.0, None, (), ("first", "second")),
+        (True, 53.5, None, ("first", "second", "third"), ()),
+        (True, 58.0, None, (), ("first", "second")),
+        (True, 65.0, None, tuple(WIDENABLE), ("second",)),
+        (True, 69.0, None, tuple(WIDENABLE), ("first", "second")),
+        (True, 55.0, WEIGHTS + 100, (), ("second",)),
+    ],
+)
+def test_outputs_of_16_bits_where_such_weights_do_not_do(
+    widenable, least, weight_bytes, wide, outputs
+):
+    """Weights alone, outputs alone, then both; no more outputs than needed."""
+    network = Network(widenable=widenable, wide_outputs=("first", "second"))
+    found = network.search(min_sqnr_db=least, weight_bytes=weight_bytes)
+    assert found.choice.options.wide == wide
+    assert found.choice.options.wide_activations == outputs
+    assert found.choice.weight_bytes == WEIGHTS + sum(WIDENABLE[name] for name in wide)
+
+
+def test_a_bound_that_outputs_of_16_bits_do_not_keep_either():
+    network = Network(widenable=True, wide_outputs=("first", "second"))
+    with pytest.raises(
+        CapacityError,
+        match=r"\(4 layers of 16 bits\) and outputs of 16 bits in 2 layers of 8,000 bytes",
+    ):
+        network.search(min_sqnr_db=90.0)
+
+
 def test_a_bound_that_16_bits_everywhere_do_not_keep():
     with pytest.raises(CapacityError, match=r"int8 weights \(4 layers of 16 bits\) of 8,000 bytes"):
         Network(widenable=True).search(min_sqnr_db=90.0)
@@ -241,3 +282,7 @@ def test_a_network_that_is_quantized_already_gets_no_16_bits():
 def test_layers_of_16_bits_in_words():
     options = QuantizerOptions(wide=("a", "b"), headroom=2.0)
     assert difference(options, QuantizerOptions()) == "int8, 16 bits in 2 layers, headroom 2"
+    outputs = replace(options, wide_activations=("a",))
+    assert difference(outputs, QuantizerOptions(headroom=2.0)) == (
+        "int8, 16 bits in 2 layers, outputs of 16 bits in 1 layer"
+    )

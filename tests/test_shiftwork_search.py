@@ -126,3 +126,15 @@ def test_16_bits_where_8_are_too_few(network, tmp_path):
     assert found.choice.options.wide
     assert found.choice.quality.sqnr_db >= least
     assert stored_bytes(program) == found.choice.weight_bytes > eight.choice.weight_bytes
+
+
+def test_outputs_of_16_bits_where_such_weights_are_too_few(network, tmp_path):
+    x = np.random.default_rng(5).integers(0, 256, (30, 6, 6, 2)).astype(np.float32)
+    found, program = search(
+        network.build(), split(Samples(x, None)), Bounds(min_sqnr_db=57.0), tmp_path
+    )
+    wide = [trial.options for trial in found.trials if trial.options.wide_activations]
+    assert [options.wide for options in wide] == [(), ("conv0", "conv3")]
+    assert found.choice.options.wide_activations == ("conv0",)
+    assert found.choice.quality.sqnr_db >= 57.0
+    assert program.wide

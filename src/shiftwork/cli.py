@@ -147,7 +147,8 @@ def quantize(
     """
     ends = network_ends(top_score, threshold, input_bytes, input_scale, input_offset)
     bounds = {"weight_bytes": weight_bytes, "max_loss": max_loss, "min_sqnr_db": min_sqnr}
-    check_search_options(search, wide=wide is not None, validate=validate, trials=trials, **bounds)
+    by_hand = wide is not None or wide_activations is not None
+    check_search_options(search, wide=by_hand, validate=validate, trials=trials, **bounds)
     from shiftwork.next_steps import after_quantize, missing, samples_guide
     from shiftwork.quant.calibration import read_samples
     from shiftwork.quant.importer import load

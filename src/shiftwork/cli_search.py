@@ -27,8 +27,8 @@ def check_search_options(search: bool, *, wide: bool, **given: Any) -> None:
     """Refuses options of a search where there is none, and what a search finds out by itself."""
     if search and wide:
         raise typer.BadParameter(
-            "--search finds out by itself which layers need weights of 16 bits: leave out --wide, "
-            "or --search"
+            "--search finds out by itself which layers need 16 bits: leave out --wide and "
+            "--wide-activations, or --search"
         )
     for name, value in given.items():
         if value is not None and not search:
@@ -109,6 +109,10 @@ def _views(found: "Found", base: "QuantizerOptions") -> "list[RenderableType]":
         gained.add_row(*words, f"{gain.gain_db:+.1f} dB")
     chosen = f"chosen: {difference(found.choice.options, base)}; {found.reason}"
     options = found.choice.options
-    named = {"sums": options.sums, "weights of 16 bits": options.wide}
+    named = {
+        "sums": options.sums,
+        "weights of 16 bits": options.wide,
+        "outputs of 16 bits": options.wide_activations,
+    }
     lines = [f"{what} in: {', '.join(names)}" for what, names in named.items() if names]
     return [tried, gained, chosen, *lines]

@@ -23,7 +23,13 @@ from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.options import QuantizerOptions
 from shiftwork.quant.program import Program
-from shiftwork.quant.quantizer import centred_bytes, quantize, summable, widenable
+from shiftwork.quant.quantizer import (
+    centred_bytes,
+    quantize,
+    summable,
+    wide_outputs,
+    widenable,
+)
 from shiftwork.quant.raw_folding import fold
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.search import Found, difference
@@ -105,6 +111,7 @@ def search(
             layers=summable(canonical(graph)),
             effects=trials.effects,
             widenable=widenable(canonical(graph)),
+            wide_outputs=wide_outputs(canonical(graph)),
         )
         return found, trials.program(found.choice.options)
 
