@@ -166,6 +166,11 @@ def _swap_clip(graph: Graph, node: Node) -> Graph | None:
     previous = sole_producer(graph, node)
     if not (isinstance(node, Clip) and isinstance(previous, MaxPool | Reshape)):
         return None
+    return swapped(graph, previous, node)
+
+
+def swapped(graph: Graph, previous: Node, node: Node) -> Graph:
+    """``node``, which works on each element alone, in front of ``previous``, whose reader it is."""
     first = replace(node, input=previous.input, output=previous.output)
     second = replace(previous, input=first.output, output=node.output)
     shapes = graph.shapes | {first.output: graph.shapes[first.input]}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from shiftwork.quant.graph import Affine, Clip, Conv, Graph, MaxPool, Node, Reshape, Unary
-from shiftwork.quant.passes import Rule, regridded, replaced, sole_producer
+from shiftwork.quant.passes import Rule, replaced, sole_producer, swapped
 from shiftwork.quant.unary_expressions import elementwise
 from shiftwork.quant.unary_functions import MOST_TERMS, Function
 
@@ -77,11 +77,7 @@ def _swap(graph: Graph, node: Node) -> Graph | None:
         return None
     if isinstance(previous, MaxPool) and not node.function.monotone:
         return None
-    first = replace(node, input=previous.input, output=previous.output)
-    second = replace(previous, input=first.output, output=node.output)
-    shapes = graph.shapes | {first.output: graph.shapes[first.input]}
-    grids = regridded(graph, first.output, node.output)
-    return replaced(graph, [previous, node], [first, second], shapes=shapes, grids=grids)
+    return swapped(graph, previous, node)
 
 
 def unscaled_values(graph: Graph) -> Iterator[str]:
