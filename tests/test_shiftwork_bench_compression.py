@@ -112,6 +112,43 @@ def test_a_network_that_does_not_fit_has_a_reason(subject, tmp_path):
     assert f"- ({result.problem})" in text
 
 
+def routed(monkeypatch):
+    """A stand-in for place and route; returns what it was asked for."""
+    asked = []
+
+    def report(accelerator, folder, *, seeds, **_):
+        asked.append((folder.name, seeds))
+        coded = accelerator.program.codebook is not None
+        return {"lut": {"used": 1000 + coded}, "fmax_mhz": 50.04 if coded else 40.0}
+
+    monkeypatch.setattr(bench_compression, "routed_report", report)
+    return asked
+
+
+def test_routed_clocks_are_compared_with_int8(subject, monkeypatch, tmp_path):
+    asked = routed(monkeypatch)
+    results = run(tmp_path, tmp_path / "out", chosen=[subject], kinds=["int8", "int4"], seeds=2)
+    assert asked == [("route-tiny-int8", 2), ("route-tiny-int4", 2)]
+    int8, int4 = (
+        dict(zip(bench_compression_page.ROUTED, cells, strict=True))
+        for cells in bench_compression_page.routed_cells(results)
+    )
+    assert (int8["LUTs"], int8["clock"], int8["against int8"]) == ("1,000", "40.0 MHz", "+0.0 %")
+    assert (int4["LUTs"], int4["clock"], int4["against int8"]) == ("1,001", "50.0 MHz", "+25.0 %")
+    cycles = results[1].hardware.cycles
+    assert int4["latency"] == f"{cycles / 50.0 / 1000:.3g} ms"
+    text = bench_compression_page.markdown(results, command="command")
+    assert "## Placed and routed" in text
+
+
+def test_without_route_nothing_is_placed(subject, monkeypatch, tmp_path):
+    asked = routed(monkeypatch)
+    (result,) = run(tmp_path, tmp_path / "out", chosen=[subject], kinds=["int4"])
+    assert asked == []
+    assert bench_compression_page.routed_cells([result]) == []
+    assert "Placed" not in bench_compression_page.markdown([result], command="command")
+
+
 def test_scores_of_anomalies(subject, tmp_path):
     data = read_inputs(tmp_path)
     found = bench_compression.Outputs(np.ones((20, 32)), np.ones((20, 32)))
@@ -175,6 +212,16 @@ def test_command(capsys, monkeypatch, tmp_path, subject):
     assert "| tiny | shared16 |" in table.read_text()
     assert command(tmp_path, "--networks", "tiny") == 0
     assert "what the weights take, in bytes" in capsys.readouterr().out
+
+
+def test_command_with_route(capsys, monkeypatch, tmp_path, subject):
+    monkeypatch.setattr(bench_compression, "subjects", lambda: (subject,))
+    asked = routed(monkeypatch)
+    assert command(tmp_path, "--route", "--seeds", "3") == 0
+    assert "placed and routed" in capsys.readouterr().out
+    assert [seeds for _, seeds in asked] == [3] * len(KINDS)
+    record = json.loads((tmp_path / "out" / "compression.json").read_text())
+    assert record["command"].endswith("--route --seeds 3")
 
 
 def test_missing_files(capsys, tmp_path):

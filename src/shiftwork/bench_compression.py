@@ -7,11 +7,11 @@ it stopped.
 import heapq
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from shiftwork.bench_quality import (
     score_error,
     sqnr_db,
 )
+from shiftwork.bench_routing import routed_report
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.estimate import estimate
 from shiftwork.boards.registry import find
@@ -125,6 +126,8 @@ class Hardware:
         block_rams: of the whole design.
         lut: estimated logic cells or lookup tables.
         fmax_mhz: estimated greatest clock frequency.
+        routed_lut, routed_fmax_mhz: the same two of the placed and routed core; None where it was
+            not asked for.
     """
 
     rows: int
@@ -135,6 +138,8 @@ class Hardware:
     block_rams: int
     lut: int
     fmax_mhz: float
+    routed_lut: int | None = None
+    routed_fmax_mhz: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +203,7 @@ def run(
     *,
     chosen: Sequence[Subject],
     kinds: Sequence[Weights] = KINDS,
+    seeds: int = 0,
     progress: Progress = silent,
 ) -> tuple[Result, ...]:
     """Quantizes every network to every kind of weights, measures it and plans its accelerator.
@@ -207,6 +213,7 @@ def run(
         folder: for all results.
         chosen: networks.
         kinds: of weights.
+        seeds: starts of the placer, the best of which counts; 0 leaves it at the estimate.
         progress: is told what happens.
 
     Raises:
@@ -216,7 +223,7 @@ def run(
     require_files(files, [name for subject in chosen for name in _files(subject)])
     with Workspace(folder, progress=progress) as workspace:
         return tuple(
-            _result(workspace, subject, kind, files) for subject in chosen for kind in kinds
+            _result(workspace, subject, kind, files, seeds) for subject in chosen for kind in kinds
         )
 
 
@@ -243,7 +250,9 @@ def _files(subject: Subject) -> tuple[str, ...]:
     return subject.network.inputs if _bundled(subject) else subject.network.files
 
 
-def _result(workspace: Workspace, subject: Subject, kind: Weights, files: Path) -> Result:
+def _result(
+    workspace: Workspace, subject: Subject, kind: Weights, files: Path, seeds: int
+) -> Result:
     network = subject.network
     with importlib.resources.as_file(importlib.resources.files("shiftwork.examples")) as examples:
         model = (examples if _bundled(subject) else files) / network.model
@@ -263,7 +272,12 @@ def _result(workspace: Workspace, subject: Subject, kind: Weights, files: Path) 
     quality = json.loads((made / QUALITY).read_text(encoding="utf-8"))
     hardware, problem = None, None
     try:
-        hardware = _hardware(subject, program)
+        accelerator = _accelerator(subject, program)
+        hardware = _hardware(accelerator)
+        if seeds:
+            folder = workspace.folder / f"route-{network.key}-{kind}"
+            report = routed_report(accelerator, folder, seeds=seeds, progress=workspace.progress)
+            hardware = _with_routed(hardware, report)
     except ShiftworkError as error:
         problem = str(error)
     return Result(
@@ -331,11 +345,15 @@ def huffman_bits(counts: NDArray[np.int64]) -> int:
     return total
 
 
-def _hardware(subject: Subject, program: Program) -> Hardware:
+def _accelerator(subject: Subject, program: Program) -> Accelerator:
     board = replace(find(subject.board), max_elements=subject.elements)
     rows, columns = subject.shape or (None, None)
-    accelerator = Accelerator(program, board=board, rows=rows, columns=columns)
-    schedule, config = accelerator.schedule, accelerator.config
+    return Accelerator(program, board=board, rows=rows, columns=columns)
+
+
+def _hardware(accelerator: Accelerator) -> Hardware:
+    schedule, config, board = accelerator.schedule, accelerator.config, accelerator.board
+    assert board is not None
     found = estimate(config, board, contents=Contents.of(schedule.images, config))
     return Hardware(
         rows=config.shape.rows,
@@ -346,4 +364,12 @@ def _hardware(subject: Subject, program: Program) -> Hardware:
         block_rams=found.bram,
         lut=found.lut,
         fmax_mhz=round(found.fmax_mhz, 1),
+    )
+
+
+def _with_routed(hardware: Hardware, report: Mapping[str, Any]) -> Hardware:
+    return replace(
+        hardware,
+        routed_lut=report["lut"]["used"],
+        routed_fmax_mhz=round(report["fmax_mhz"], 1),
     )

@@ -18,6 +18,7 @@ HARDWARE = (
     *("network", "weights", "board", "array", "cycles", "ROM", "from"),
     *("block RAMs", "LUTs", "clock", "latency"),
 )
+ROUTED = ("network", "weights", "board", "array", "LUTs", "clock", "against int8", "latency")
 
 
 def write(
@@ -98,8 +99,34 @@ def hardware_cells(results: Iterable[Result]) -> list[list[str]]:
     return rows
 
 
+def routed_cells(results: Sequence[Result]) -> list[list[str]]:
+    """What place and route made of the accelerators, in the columns ``ROUTED``; none without."""
+    rows = []
+    clocks = {
+        (result.network, result.weights): result.hardware.routed_fmax_mhz
+        for result in results
+        if result.hardware is not None
+    }
+    for result in results:
+        found = result.hardware
+        if found is None or found.routed_fmax_mhz is None:
+            continue
+        int8 = clocks.get((result.network, "int8"))
+        rows.append(
+            [
+                *(result.network, result.weights, result.board),
+                f"{found.rows} x {found.columns}",
+                f"{found.routed_lut:,}",
+                f"{found.routed_fmax_mhz:.1f} MHz",
+                NONE if int8 is None else f"{100 * (found.routed_fmax_mhz / int8 - 1):+.1f} %",
+                f"{found.cycles / found.routed_fmax_mhz / US_PER_MS:.3g} ms",
+            ]
+        )
+    return rows
+
+
 def markdown(results: Sequence[Result], *, command: str) -> str:
-    """The three tables, what they were measured on, and how to repeat them."""
+    """The tables, what they were measured on, and how to repeat them."""
     samples = {result.network: (result.title, result.measured_on) for result in results}
     notes = [f"- {key}, {title}: {measured}." for key, (title, measured) in samples.items()]
     parts = [
@@ -111,10 +138,16 @@ def markdown(results: Sequence[Result], *, command: str) -> str:
         markdown_table(SIZES, size_cells(results)),
         "## What the hardware takes",
         markdown_table(HARDWARE, hardware_cells(results)),
+        *_routed_part(results),
         "## How this was made",
         f"```sh\n{command}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _routed_part(results: Sequence[Result]) -> list[str]:
+    rows = routed_cells(results)
+    return ["## Placed and routed", markdown_table(ROUTED, rows)] if rows else []
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from shiftwork.bench_networks import NETWORKS, Network
+from shiftwork.bench_routing import routed_report
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.estimate_fit import Measurement
 from shiftwork.boards.flow import FLOWS
 from shiftwork.boards.packing import count_packed
 from shiftwork.boards.registry import find
 from shiftwork.boards.resources import Contents
-from shiftwork.boards.synthesis import REPORT, TOP, make_netlist, synthesize, total
-from shiftwork.errors import ShiftworkError, TimingError
-from shiftwork.hw.config import Family
+from shiftwork.boards.synthesis import TOP, make_netlist, total
+from shiftwork.errors import ShiftworkError
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.importer import load
 from shiftwork.quant.program import Program
@@ -44,8 +44,6 @@ EXAMPLES: dict[str, Callable[[], Program]] = {
 }
 BUNDLED = ("mnist_cnn", "mnist_mlp")
 MLPERF = {network.key: network for network in NETWORKS}
-ROUTED_AT_MHZ: dict[Family, float] = {"ice40up": 40.0, "ecp5": 100.0}
-"""What nextpnr is asked for: more than most designs reach, so that it does its best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +242,7 @@ def _measure(
     flow, target = FLOWS[board.family], folder / design.name
     report: dict[str, Any] = {}
     if route:
-        report = _routed(accelerator, target, seeds=seeds, progress=progress)
+        report = routed_report(accelerator, target, seeds=seeds, progress=progress)
     with Workspace(target, progress=progress if not route else silent) as workspace:
         netlist = make_netlist(workspace, accelerator, flow)
         blocks = count_packed(json.loads(netlist.read_text(encoding="utf-8")), flow, TOP)
@@ -262,23 +260,3 @@ def _measure(
         blocks=blocks,
         fmax_mhz=report.get("fmax_mhz"),
     )
-
-
-def _routed(
-    accelerator: Accelerator, folder: Path, *, seeds: int, progress: Progress
-) -> dict[str, Any]:
-    """The report of the routed design, whether it reaches the clock or not."""
-    assert accelerator.board is not None
-    board = accelerator.board
-    try:
-        report = synthesize(
-            accelerator,
-            board=board,
-            seeds=seeds,
-            folder=folder,
-            clock_mhz=ROUTED_AT_MHZ[board.family],
-            progress=progress,
-        ).as_dict()
-    except TimingError:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return report

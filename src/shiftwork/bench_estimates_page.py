@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from shiftwork.bench_estimates import ROUTED_AT_MHZ, Outcome
+from shiftwork.bench_estimates import Outcome
+from shiftwork.bench_routing import ROUTED_AT_MHZ
 from shiftwork.boards.estimate import Coefficients, estimate
 from shiftwork.boards.estimate_coefficients import COEFFICIENTS
 from shiftwork.boards.estimate_fit import (

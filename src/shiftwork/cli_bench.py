@@ -161,6 +161,12 @@ def compression(
         str | None,
         typer.Option(help="Of kws,ic,vww,ad,mnist-mlp,mnist-cnn; default: all of them."),
     ] = None,
+    route: Annotated[
+        bool, typer.Option("--route", help="Place and route each design too.")
+    ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Starts of the placer, with --route; the best counts.")
+    ] = 1,
     markdown: Annotated[
         Path | None, typer.Option(help="Write the tables to this file too.", show_default=False)
     ] = None,
@@ -169,15 +175,17 @@ def compression(
     """Compare weights of 8 bits with those of 4: int4, 16 shared values, powers of two.
 
     Accuracy, sizes and what the accelerators take go to compression.md and compression.json in the
-    output folder, where quantized networks are kept for the next run.
+    output folder, where quantized networks are kept for the next run, and routed designs.
     """
     from shiftwork import bench_compression as bench
     from shiftwork import bench_compression_page as page
 
     chosen = bench.select(networks, bench.subjects())
-    results = bench.run(files, output, chosen=chosen, progress=progress_printer())
+    starts = seeds if route else 0
+    results = bench.run(files, output, chosen=chosen, seeds=starts, progress=progress_printer())
     given = ["--files", str(files), "-o", str(output)]
     given += ["--networks", networks] if networks else []
+    given += ["--route", "--seeds", str(seeds)] if route else []
     command = shlex.join(["shiftwork", "bench", "compression", *given])
     record = page.write(results, output, command=command, also=markdown)
     views = []
@@ -185,7 +193,10 @@ def compression(
         ("what is left of the network", page.QUALITY, page.quality_cells(results)),
         ("what the weights take, in bytes", page.SIZES, page.size_cells(results)),
         ("what the hardware takes", page.HARDWARE, page.hardware_cells(results)),
+        ("placed and routed", page.ROUTED, page.routed_cells(results)),
     ):
+        if not cells:
+            continue
         table = new_table(title, *columns)
         for row in cells:
             table.add_row(*row)
