@@ -257,7 +257,7 @@ class Accelerator(Core):
             "rom_bytes": schedule.rom_bytes,
             "activation_bytes": schedule.activation_bytes,
             "input": self._tensor(self.program.input) | self._raw_input(),
-            "output": self._tensor(self.program.output) | self._answer(),
+            "output": self._tensor(self.program.output) | self._answer() | self._softmax(),
             "memory": memory_binding(schedule),
             "flash": self._flash(),
             "memory_map": dict(sorted(schedule.memory.base.items()))
@@ -314,6 +314,11 @@ class Accelerator(Core):
         """What the bytes of a raw input stand for; nothing without one."""
         raw = self.program.raw_input
         return {} if raw is None else {"raw": asdict(raw)}
+
+    def _softmax(self) -> dict[str, Any]:
+        """How the host makes probabilities of the output; nothing if it does not."""
+        softmax = self.program.softmax
+        return {} if softmax is None else {"softmax": asdict(softmax)}
 
     def _answer(self) -> dict[str, Any]:
         """How a TopScore encodes class and score; nothing without one."""

@@ -49,6 +49,8 @@ class QuantizerOptions:
         wide_activations: names of layers whose outputs have 16 bits rather than 8, at twice the
             cycles of the layers that read them; ``("all",)`` for every one that may. What a
             maximum is taken of has 8 bits, and the network's output.
+        softmax: end in a byte for each class that the host makes a probability of, in place of the
+            scores (:mod:`shiftwork.quant.softmax`).
         input_scale, input_zero_point: the real step and the zero point of the input's int8 grid,
             if it is to be other than what the source model or the samples say.
 
@@ -69,6 +71,7 @@ class QuantizerOptions:
     sums: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
     wide_activations: tuple[str, ...] = ()
+    softmax: bool = False
     input_scale: float | None = None
     input_zero_point: int = 0
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.errors import OutputError, ProgramError
+from shiftwork.errors import DataError, OutputError, ProgramError
 from shiftwork.quant.activation_table import Table, distinct_tables, verify_table
 from shiftwork.quant.array_file import ArrayFileError, read_arrays, write_arrays
 from shiftwork.quant.codebook import (
@@ -28,6 +28,7 @@ from shiftwork.quant.codebook import verify_weights as verify_coded
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.records import from_json
+from shiftwork.quant.softmax import Softmax
 from shiftwork.quant.source_checks import MAX_ELEMENTS, flat, one_line
 from shiftwork.quant.whole_file import whole_file
 
@@ -39,7 +40,10 @@ LATEST_VERSION = 4
 MAX_SHIFT = 31
 MAX_BYTES = 1 << 28
 MAX_EXPONENT = 1000
-_MISFITS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+_MISFITS = (
+    *(KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError),
+    DataError,
+)
 MAX_BIAS = 1 << 48
 MAX_ACCUMULATOR_BITS = 32
 MAX_CLASSES = (1 << 16) - 1
@@ -365,6 +369,7 @@ class Program:
             an index in place of each; None if they may be any.
         raw_input: what the input's bytes stand for, if they are those of a sensor; None if the
             input tensor's own scale says it.
+        softmax: how the host makes probabilities of the output; None if it is none of those.
     """
 
     name: str
@@ -378,6 +383,7 @@ class Program:
     info: dict[str, str] = field(default_factory=dict)
     codebook: tuple[int, ...] | None = None
     raw_input: RawInput | None = None
+    softmax: Softmax | None = None
 
     def __post_init__(self) -> None:
         self.verify()
@@ -472,6 +478,19 @@ class Program:
         found = q.reshape(len(q), -1)[:, 0].astype(np.int64)
         return np.where(found == no_class(self.scores.size), -1, found)
 
+    def probabilities(self, q: NDArray) -> NDArray[np.float64]:
+        """The probabilities ``[N, classes]`` for output integers ``q[N, 1, 1, classes]``.
+
+        Raises:
+            DataError: if the output is none that probabilities are made of.
+        """
+        if self.softmax is None:
+            raise DataError(
+                f"'{self.name}' gives no probabilities; quantize the network with the option "
+                "softmax"
+            )
+        return self.softmax.probabilities(self.output_layout.from_nhwc(q))
+
     def dequantize_scores(self, q: NDArray) -> NDArray[np.float64]:
         """Integers ``[N, H, W, C]`` of :attr:`scores` as real numbers in the source's layout."""
         real = self.scores.dequantize(q)
@@ -554,6 +573,17 @@ class Program:
             self._verify_codebook(self.codebook)
         if self.raw_input is not None:
             self._verify_raw_input(self.raw_input)
+        if self.softmax is not None:
+            self._verify_softmax()
+
+    def _verify_softmax(self) -> None:
+        target = self.tensor(self.output)
+        if target.shape[:2] != (1, 1) or target.bits != 8 or target.lo < 0:
+            raise ProgramError(
+                f"a softmax needs an output that is a vector of 8-bit values from 0; "
+                f"'{target.name}' has {target.lo}..{target.hi} in {target.bits} bits and the shape "
+                f"{target.shape}"
+            )
 
     def _verify_raw_input(self, raw: RawInput) -> None:
         tensor = self.tensor(self.input)
@@ -976,13 +1006,15 @@ def _encode(program: Program) -> tuple[dict[str, Any], dict[str, NDArray]]:
         header["codebook"] = program.codebook
     if program.raw_input is not None:
         header["raw_input"] = asdict(program.raw_input)
+    if program.softmax is not None:
+        header["softmax"] = asdict(program.softmax)
     return header, arrays
 
 
 def _version(program: Program) -> int:
     """The oldest format version whose readers understand the program."""
     wide = any(isinstance(op, Conv) and op.wide for op in program.ops)
-    if program.tables or wide or program.wide:
+    if program.tables or wide or program.wide or program.softmax:
         return LATEST_VERSION
     return ENDS_VERSION if program.top_score or program.raw_input else FORMAT_VERSION
 
@@ -1034,7 +1066,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
     }
     own = {key: header[key] for key in ("name", "input", "output", "dropped", "info")}
     own |= {key: header[key] for key in ("codebook",) if key in header}
-    raw = header.get("raw_input")
+    raw, softmax = header.get("raw_input"), header.get("softmax")
     return from_json(
         Program,
         own,
@@ -1046,6 +1078,7 @@ def _decode(header: dict[str, Any], arrays: dict[str, NDArray]) -> Program:
         input_layout=layouts["input"],
         output_layout=layouts["output"],
         raw_input=None if raw is None else from_json(RawInput, raw),
+        softmax=None if softmax is None else from_json(Softmax, softmax),
     )
 
 

@@ -29,6 +29,8 @@ from shiftwork.quant.raw_folding import Folded, fold
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.scaling import Factors, rescaled
 from shiftwork.quant.shared_weights import shared_codebook
+from shiftwork.quant.softmax import with_exponentials
+from shiftwork.quant.softmax_choice import choose_softmax
 
 __all__ = ["QuantizerOptions", "quantize"]
 
@@ -75,6 +77,9 @@ def quantize(
         network.shapes[network.input],
         "calibration data",
     )
+    softmax = choose_softmax(network, samples, options) if options.softmax else None
+    source = with_exponentials(source, softmax)
+    network = canonical(source) if softmax else network
     source_tensor = _input_tensor(network, samples, options)
     plan = layers(network, rounded=network.grids.keys())
     _check_sums(network, options)
@@ -100,6 +105,7 @@ def quantize(
         dropped=network.dropped,
         info=_info(options),
         codebook=levels.codebook,
+        softmax=softmax,
     )
 
 
@@ -166,11 +172,13 @@ def _scaled_by(tensor: Tensor, scale: NDArray[np.float64]) -> Tensor:
 
 
 def _info(options: QuantizerOptions) -> dict[str, str]:
-    """The options as text; without those for weights where they are any int8, as ever."""
+    """The options as text; without those for weights of any int8 and for scores, as ever."""
     names = {key: getattr(options, key) for key in ("sums", "wide", "wide_activations")}
     texts = {key: str(value) for key, value in asdict(options).items() if key not in names}
     if options.weights == "int8":
         del texts["weights"]
+    if not options.softmax:
+        del texts["softmax"]
     return texts | {key: ", ".join(chosen) for key, chosen in names.items() if chosen}
 
 

@@ -33,6 +33,11 @@ def with_top_score(program: Program, threshold: float | None = None) -> Program:
     scores = program.scores
     if program.top_score is not None:
         raise ModelError(f"the network '{program.name}' ends with a top score already")
+    if program.softmax is not None:
+        raise ModelError(
+            f"a top score leaves out what the host needs for the softmax of '{program.name}', the "
+            "outputs of the other classes; leave out one of the two"
+        )
     if scores.shape[:2] != (1, 1):
         raise ModelError(
             f"a top score needs one score a class: the output '{scores.name}' of "

@@ -13,8 +13,9 @@ from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.program import Program
+from shiftwork.quant.softmax import probabilities
 from shiftwork.sim import golden
-from shiftwork.sim.evaluation import Evaluation, decibels, evaluate
+from shiftwork.sim.evaluation import Evaluation, decibels, evaluate, reference
 from shiftwork.sim.layer_errors import LayerError, blame, layer_errors
 
 Confusion = tuple[tuple[int, ...], ...]
@@ -145,13 +146,14 @@ def _outputs(
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.int64]]]:
     """The outputs in the source model's layout, and the classes, by name; the float network first.
 
-    Of a program with a TopScore the scores that it reads count as the output.
+    Of a program with a TopScore the scores that it reads count as the output. Where a host makes
+    probabilities of one program's output, all outputs are probabilities.
     """
     outputs = dict[str, NDArray[np.float64]]()
     answers = dict[str, NDArray[np.int64]]()
     if graph is not None:
         network = canonical(graph)
-        _check_source(programs, network)
+        _check_source(programs, graph)
         real = network.input_layout.to_nhwc(x, network.shapes[network.input])
         values = network.output_layout.from_nhwc(float_executor.run(network, real))
         outputs["float"] = values.astype(np.float64)
@@ -160,12 +162,24 @@ def _outputs(
         integers = golden.trace(program, program.quantize_input(x))
         answers[name] = program.classes(integers[program.output])
         outputs[name] = program.dequantize_scores(integers[program.scores.name])
+    if any(program.softmax for program in programs.values()):
+        outputs = {
+            name: _probabilities(values, programs.get(name)) for name, values in outputs.items()
+        }
     return outputs, answers
 
 
-def _check_source(programs: Mapping[str, Program], network: Graph) -> None:
+def _probabilities(outputs: NDArray[np.float64], program: Program | None) -> NDArray[np.float64]:
+    """What the outputs of a program, or the scores of the float network, make the classes."""
+    if program is None or program.softmax is None:
+        return probabilities(outputs.reshape(len(outputs), -1))
+    return program.softmax.probabilities(outputs)
+
+
+def _check_source(programs: Mapping[str, Program], graph: Graph) -> None:
     """Refuses a program that is not of the network: its layers would be compared with others."""
     for name, program in programs.items():
+        network = reference(graph, program)
         for tensor in (program.tensor(program.input), program.scores):
             if network.shapes.get(tensor.name) != tensor.shape:
                 raise DataError(

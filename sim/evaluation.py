@@ -20,6 +20,7 @@ from shiftwork.quant.program import (
     TopScore,
     signed_bits,
 )
+from shiftwork.quant.softmax import probabilities, with_exponentials
 from shiftwork.sim import golden
 
 BATCH = 64
@@ -49,6 +50,20 @@ class LayerEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbabilityError:
+    """How far the probabilities of a program with a softmax are off.
+
+    The error of a sample is that of the class whose probability is most off, in percent.
+
+    Attributes:
+        mean, greatest: over the samples.
+    """
+
+    mean: float
+    greatest: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Float network and integer program on the same samples.
 
@@ -62,6 +77,7 @@ class Evaluation:
         layers: one entry an op, reshapes and a TopScore left out.
         unclassified: percent of the samples whose greatest score is below the program's threshold:
             they have no class, which is neither right nor the same; None without one.
+        probabilities: how far those that the host makes are off; None if it makes none.
     """
 
     samples: int
@@ -71,6 +87,7 @@ class Evaluation:
     sqnr_db: float | None
     layers: tuple[LayerEvaluation, ...]
     unclassified: float | None = None
+    probabilities: ProbabilityError | None = None
 
 
 @dataclass(eq=False)
@@ -103,6 +120,7 @@ class _Tally:
     powers: dict[str, _Power]
     float_classes: list[NDArray] = field(default_factory=list)
     int8_classes: list[NDArray] = field(default_factory=list)
+    chances: list[NDArray] = field(default_factory=list)
 
 
 def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = None) -> Evaluation:
@@ -117,15 +135,20 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
     Raises:
         DataError: if the samples do not fit the network, or the labels the samples.
     """
-    x = program.real_input(check_samples(x))
+    x, network = program.real_input(check_samples(x)), reference(graph, program)
     labels = None if y is None else _check_labels(np.asarray(y), len(x), program)
     tally = _Tally({op.output: _Power() for op in program.ops})
-    for real, integer in traced_batches(canonical(graph), program, x):
+    for real, integer in traced_batches(network, program, x):
         for name in tally.powers.keys() & real.keys():
             tally.powers[name].add(real[name], program.dequantize(name, integer[name]))
         tally.float_classes.append(_float_classes(program, real[program.scores.name]))
         tally.int8_classes.append(program.classes(integer[program.output]))
+        if program.softmax is not None:
+            tally.chances.append(program.probabilities(integer[program.output]))
     float_classes, int8_classes = map(np.concatenate, (tally.float_classes, tally.int8_classes))
+    wanted = _float_probabilities(graph, program, x)
+    if wanted is not None:
+        float_classes = wanted.argmax(axis=1)
     limited = program.top_score is not None and program.top_score.threshold is not None
     return Evaluation(
         samples=len(x),
@@ -139,7 +162,30 @@ def evaluate(graph: Graph, program: Program, x: NDArray, y: NDArray | None = Non
             if not isinstance(op, Reshape | TopScore)
         ),
         unclassified=_percent_equal(int8_classes, np.array(-1)) if limited else None,
+        probabilities=None if wanted is None else _probability_error(tally.chances, wanted),
     )
+
+
+def reference(graph: Graph, program: Program) -> Graph:
+    """The float network that ``program`` is compared with: ``graph``, ending as the program."""
+    return canonical(with_exponentials(graph, program.softmax))
+
+
+def _float_probabilities(graph: Graph, program: Program, x: NDArray) -> NDArray[np.float64] | None:
+    """The Softmax of the float network; None for a program without one.
+
+    The exponentials that the program is compared with say less: the greatest ones are limited.
+    """
+    if program.softmax is None:
+        return None
+    samples = graph.input_layout.to_nhwc(x, graph.shapes[graph.input])
+    scores = graph.output_layout.from_nhwc(float_executor.run(graph, samples))
+    return probabilities(scores.reshape(len(x), -1))
+
+
+def _probability_error(chances: list[NDArray], wanted: NDArray) -> ProbabilityError:
+    off = 100.0 * np.abs(np.concatenate(chances) - wanted).max(axis=1)
+    return ProbabilityError(mean=float(off.mean()), greatest=float(off.max()))
 
 
 def _float_classes(program: Program, scores: NDArray) -> NDArray[np.int64]:

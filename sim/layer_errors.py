@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from shiftwork.quant import float_executor
 from shiftwork.quant.calibration import check_samples
-from shiftwork.quant.canonical import canonical
 from shiftwork.quant.fusion import Layer, layers
 from shiftwork.quant.graph import Graph
 from shiftwork.quant.program import WIDE_RANGE, AveragePool, Conv, Op, Program, Reshape, TopScore
 from shiftwork.sim import golden
-from shiftwork.sim.evaluation import decibels, traced_batches
+from shiftwork.sim.evaluation import decibels, reference, traced_batches
 
 PROBES = 16
 """Samples for which each layer's error is sent through the rest of the float network."""
@@ -64,7 +63,7 @@ def layer_errors(graph: Graph, program: Program, x: NDArray) -> tuple[LayerError
     Raises:
         DataError: if the samples do not fit the network.
     """
-    network = canonical(graph)
+    network = reference(graph, program)
     plan = _plan(network, program)
     tallies = [
         _Tally(program, op, plan.get(op.output))

@@ -21,6 +21,7 @@ from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.quant.program import Conv, Program
 from shiftwork.quant.raw_input import RawInput
+from shiftwork.quant.softmax import Softmax
 from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim.example_programs import ProgramBuilder, dense_net, small_cnn
 
@@ -363,6 +364,16 @@ def test_the_manifest_of_class_and_score() -> None:
     assert manifest["ports"]["o_payload"].endswith("the class, then its score, both little endian")
     plain = Accelerator(with_top_score(small_cnn()), rows=1, columns=2).manifest()["output"]
     assert (plain["no_class"], plain["threshold"]) == (None, None)
+
+
+def test_the_manifest_of_probabilities() -> None:
+    builder = ProgramBuilder("net", (1, 1, 3)).dense(4).table(range(256), unsigned=True)
+    plain = builder.build()
+    made = Accelerator(plain, rows=1, columns=2)
+    assert "softmax" not in made.manifest()["output"]
+    softmax = Softmax(power=4, reference=2.5)
+    named = Accelerator(replace(plain, softmax=softmax), rows=1, columns=2)
+    assert named.manifest()["output"]["softmax"] == {"power": 4, "reference": 2.5}
 
 
 def test_the_manifest_of_raw_bytes() -> None:

@@ -78,9 +78,26 @@ def test_class_and_score(capsys, tmp_path, model, samples):
     assert "below the threshold" in " ".join(out.split())
 
 
+def test_probabilities(capsys, tmp_path, model, samples):
+    net = tmp_path / "net.npz"
+    code, out, _ = quantize(capsys, model, samples, net, "--softmax")
+    assert code == 0
+    softmax = Program.load(net).softmax
+    assert f"a byte for each class; its power of {softmax.power} over the sum of all is" in out
+    record = json.loads(quantize(capsys, model, samples, net, "--softmax", "--json")[1])
+    assert record["softmax"] == {"power": softmax.power, "reference": softmax.reference}
+    assert 0.0 < record["probabilities"]["mean"] <= record["probabilities"]["greatest"] <= 100.0
+    assert f"the probability, {record['probabilities']['mean']:.2g} % off in the mean" in out
+    code, out, _ = quantize(capsys, model, samples, net, "--json")
+    record = json.loads(out)
+    assert record["probabilities"] is None
+    assert "softmax" not in record
+
+
 @pytest.mark.parametrize(
     ("options", "code", "text"),
     [
+        (["--softmax", "--top-score"], 1, "a top score leaves out what the host needs for"),
         (["--threshold", "1"], 2, "--threshold needs --top-score"),
         (["--top-score", "--threshold", "1e9"], 1, "the threshold 1e+09 leaves no class"),
         (["--top-score", "--threshold=-1e9"], 1, "the threshold -1e+09 makes no difference"),

@@ -1,6 +1,7 @@
 """The commands for a board in the hand: run, on the simulated board, and flash, with fake tools."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from shiftwork.boards.accelerator import Accelerator
 from shiftwork.boards.programmer import INSTALL, OTHERS
 from shiftwork.boards.registry import BOARDS
 from shiftwork.link import Link
+from shiftwork.quant.softmax import Softmax
 from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs
 from shiftwork.sim.link_simulator import SimulatedBoard
+from shiftwork.sim.program_builder import ProgramBuilder
 
 SHAPE = ("--rows", 1, "--columns", 4)
 SAMPLES = 3
@@ -105,6 +108,28 @@ def test_classes_of_a_top_score(command, tmp_path, program, samples):
     code, out, _ = command(*arguments)
     assert code == 0
     assert "none" in out
+
+
+def test_probabilities(command, tmp_path, samples):
+    """The host makes them of the bytes that the board answers with."""
+    builder = ProgramBuilder("exponentials", samples.shape[1:], np.random.default_rng(0))
+    table = [max(1, min(255, round(2.0 ** (i / 16)))) for i in (*range(128), *range(-128, 0))]
+    plain = builder.dense(3).table(table, unsigned=True).build()
+    program = replace(plain, softmax=Softmax(power=2, reference=0.0))
+    program.save(tmp_path / "net.npz")
+    np.save(tmp_path / "x.npy", samples)
+    arguments = ("run", tmp_path / "net.npz", tmp_path / "x.npy", "--port", "sim", *SHAPE)
+    code, out, err = command(*arguments, "--compare", "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    outputs = np.array(record["outputs"], float) ** 2
+    np.testing.assert_allclose(
+        record["probabilities"], outputs / outputs.sum(axis=1, keepdims=True)
+    )
+    code, out, _ = command(*arguments)
+    assert code == 0
+    for label, chances in zip(record["classes"], record["probabilities"], strict=True):
+        assert f"{label} ({100 * max(chances):.1f} %)" in out
 
 
 def test_a_difference_fails(command, files, program, samples, monkeypatch):

@@ -32,7 +32,7 @@ def test_commands_of_a_page():
         calibration=Path("c.npz"),
         test=Path("t.npz"),
         board="icebreaker",
-        options={"weights": "int4", "per_channel": False},
+        options={"weights": "int4", "per_channel": False, "softmax": True},
         clock_mhz=30.0,
         verify="netlist",
     )
@@ -44,7 +44,7 @@ def test_commands_of_a_page():
         assert " --products shift" in command
     commands = page_commands(job, Path("out"), net, rows=2, columns=8, seeds=3)
     assert commands.quantize == (
-        "shiftwork quantize 'a net.onnx' --per-tensor --calibration c.npz --test t.npz "
+        "shiftwork quantize 'a net.onnx' --per-tensor --softmax --calibration c.npz --test t.npz "
         "--weights int4 --output net.npz"
     )
     assert commands.verify == (

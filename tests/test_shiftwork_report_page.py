@@ -12,8 +12,10 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.graph import Layout
 from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.quant.softmax import Softmax
 from shiftwork.report_page import Page, render
 from shiftwork.sim.example_programs import residual_net
+from shiftwork.sim.program_builder import ProgramBuilder
 
 VOID = {"meta", "img", "br"}
 
@@ -110,6 +112,19 @@ def test_says_what_matters(page):
     assert "Softmax at the end is left to the host" in text
     assert "shiftwork build digits.onnx -o out" in text
     assert "from 4 x 4 x 2 inputs to 4 x 4 x 3 outputs" in text
+
+
+def test_says_how_probabilities_are_made(page):
+    builder = ProgramBuilder("digits", (1, 1, 2)).dense(3).table(range(256), unsigned=True)
+    ending = dataclasses.replace(builder.build(), softmax=Softmax(power=8, reference=1.0))
+    schedule = make_schedule(ending, ArrayShape(rows=2, columns=3))
+    off = {"probabilities": {"mean": 0.1234, "greatest": 5.0}}
+    changed = dataclasses.replace(
+        page, schedule=schedule, errors=[], evaluation=page.evaluation | off | {"layers": []}
+    )
+    text = " ".join("".join(read(changed).text).split())
+    assert "raises each output to the power of 8 and divides it by their sum" in text
+    assert "0.12 % mean error of the probabilities" in text or "0.12 %mean error" in text
 
 
 def test_says_what_the_netlist_showed(page):

@@ -9,6 +9,7 @@ from shiftwork.quant.quantizer import quantize
 from shiftwork.quant.search import PASSES
 from shiftwork.quant.search_bounds import Bounds, stored_bytes
 from shiftwork.search import search, split
+from shiftwork.sim.evaluation import evaluate
 
 SHORT = tuple(row for row in PASSES if row[0] in ("rounding", "bias correction"))
 
@@ -111,6 +112,15 @@ def test_a_recipe_of_the_user_is_where_it_begins(network, tmp_path):
     found, _ = search(network.build(), split(samples(network)), Bounds(), tmp_path, base=base)
     assert {trial.options.headroom for trial in found.trials} == {3.0}
     assert found.choice.options.weights == "int8"
+
+
+def test_outputs_for_probabilities_are_measured_as_such(network, tmp_path):
+    parts, base = split(samples(network)), QuantizerOptions(softmax=True)
+    found, program = search(network.build(), parts, Bounds(), tmp_path, base=base)
+    assert program.softmax is not None
+    expected = evaluate(network.build(), program, parts.validation.x)
+    assert found.choice.quality.sqnr_db == pytest.approx(expected.sqnr_db, abs=0.01)
+    assert found.choice.quality.agreement == expected.agreement
 
 
 def test_no_recipe(network, tmp_path):

@@ -42,6 +42,28 @@ def test_each_is_compared_with_the_float_network(digits):
     assert found.results[1].sqnr_db > found.results[2].sqnr_db
 
 
+def test_probabilities_are_compared_with_probabilities(digits):
+    graph, programs, x, y = digits
+    ending = quantize(graph, x[:20], QuantizerOptions(softmax=True))
+    seen = {}
+
+    def metric(given, outputs, labels):
+        del given, labels
+        seen[len(seen)] = outputs
+        return 0.0
+
+    found = compare(programs | {"bytes": ending}, x, y, graph=graph, metric=metric)
+    assert [result.name for result in found.results] == ["float", "fine", "rough", "bytes"]
+    assert len(seen) == 4
+    for outputs in seen.values():
+        np.testing.assert_allclose(outputs.sum(axis=1), 1.0)
+    real, fine, _, made = seen.values()
+    integers = golden.run(ending, ending.quantize_input(x))
+    np.testing.assert_array_equal(made, ending.probabilities(integers))
+    assert np.abs(fine - real).max(axis=1).mean() < 0.01
+    assert np.abs(made - real).max(axis=1).mean() < 0.01
+
+
 def test_confusion_counts_labels_by_answers(digits):
     graph, programs, x, y = digits
     for result in compare(programs, x, y, graph=graph).results:

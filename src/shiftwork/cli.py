@@ -44,6 +44,7 @@ from shiftwork.cli_options import (
     Scales,
     Search,
     Seeds,
+    Softmax,
     Sums,
     TargetBoard,
     Test,
@@ -134,6 +135,7 @@ def quantize(
     min_sqnr: MinSqnr = None,
     validate: Validate = None,
     trials: Trials = None,
+    softmax: Softmax = False,
     top_score: TopScore = False,
     threshold: Threshold = None,
     input_bytes: InputBytes = None,
@@ -163,7 +165,9 @@ def quantize(
     progress(f"read {model}: {len(graph.nodes)} nodes, {graph.macs:,} multiply-accumulates")
     samples = read_samples(calibration)
     options = QuantizerOptions(
-        **quantizer_options(scales, per_tensor, activations, headroom, equalize, rounding, weights),
+        **quantizer_options(
+            scales, per_tensor, activations, headroom, equalize, rounding, weights, softmax
+        ),
         sums=names_of(sums),
         wide=names_of(wide),
         wide_activations=names_of(wide_activations),
@@ -356,6 +360,7 @@ def build(
     equalize: Equalize = True,
     rounding: Rounding = "compensated",
     weights: Weights = "int8",
+    softmax: Softmax = False,
     top_score: TopScore = False,
     threshold: Threshold = None,
     input_bytes: InputBytes = None,
@@ -388,7 +393,7 @@ def build(
         board=board,
         **size,
         options=quantizer_options(
-            scales, per_tensor, activations, headroom, equalize, rounding, weights
+            scales, per_tensor, activations, headroom, equalize, rounding, weights, softmax
         ),
         ends=ends,
         images=limit,

@@ -116,6 +116,13 @@ Weights = Annotated[
         "signed powers of two. All but the first take 4 bits in a ROM."
     ),
 ]
+Softmax = Annotated[
+    bool,
+    typer.Option(
+        "--softmax",
+        help="The chip answers with a byte for each class that the host makes a probability of.",
+    ),
+]
 TopScore = Annotated[
     bool,
     typer.Option("--top-score", help="The chip answers with the class and its score, not all."),
@@ -287,6 +294,7 @@ def quantizer_options(
     equalize: bool,
     rounding: str,
     weights: str,
+    softmax: bool,
 ) -> dict[str, Any]:
     """The quantizer's options, as keyword arguments."""
     return {
@@ -297,4 +305,5 @@ def quantizer_options(
         "equalization": equalize,
         "rounding": rounding,
         "weights": weights,
+        "softmax": softmax,
     }

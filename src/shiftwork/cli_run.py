@@ -86,6 +86,9 @@ def run(
         "classes": [None if label < 0 else label for label in result.classes.tolist()],
         "outputs": result.outputs.reshape(len(result.outputs), -1).tolist(),
     }
+    if program.softmax is not None:
+        made = program.softmax.probabilities(result.outputs)
+        record["probabilities"] = made.tolist()
     difference = None
     if compare:
         found = compare_with_golden(program, samples.x, result)
@@ -147,17 +150,24 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
 
 def _inference_table(record: dict[str, Any]) -> "Table":
     table = new_table("inferences", "input", "class", "output", "cycles", "latency")
+    probabilities = record.get("probabilities", [None] * record["inputs"])
     rows = zip(
-        record["classes"], record["outputs"], record["cycles"], record["latency_us"], strict=True
+        record["classes"],
+        record["outputs"],
+        record["cycles"],
+        record["latency_us"],
+        probabilities,
+        strict=True,
     )
-    for number, (label, output, cycles, latency) in enumerate(rows):
+    for number, (label, output, cycles, latency, chances) in enumerate(rows):
         if number == MOST_ROWS:
             table.add_row(f"{record['inputs'] - MOST_ROWS} more", "", "", "", "")
             break
+        certainty = "" if chances is None else f" ({100 * max(chances):.1f} %)"
         shown = " ".join(map(str, output[:12])) + (" ..." if len(output) > 12 else "")
         table.add_row(
             str(number),
-            "none" if label is None else str(label),
+            "none" if label is None else f"{label}{certainty}",
             shown,
             f"{cycles:,}",
             f"{latency:,.1f} us",

@@ -171,6 +171,12 @@ def ends_lines(record: dict[str, Any]) -> list[str]:
     if "threshold" in record:
         least = record["threshold"]
         lines.append(f"threshold: a score of {least['integer']}, which is {least['real']:g}")
+    if record.get("probabilities") is not None:
+        off, power = record["probabilities"], record["softmax"]["power"]
+        lines.append(
+            f"output: a byte for each class; its power of {power} over the sum of all is the "
+            f"probability, {off['mean']:.2g} % off in the mean and {off['greatest']:.2g} % at most"
+        )
     return lines
 
 

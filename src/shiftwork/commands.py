@@ -137,7 +137,8 @@ def _quantizer(options: Mapping[str, Any]) -> dict[str, Any]:
 def _flags(options: Mapping[str, Any]) -> list[str]:
     """The quantizer's options that take none."""
     flags = [] if options.get("per_channel", True) else ["--per-tensor"]
-    return flags + ([] if options.get("equalization", True) else ["--no-equalize"])
+    flags += [] if options.get("equalization", True) else ["--no-equalize"]
+    return flags + (["--softmax"] if options.get("softmax") else [])
 
 
 def _ends_flags(ends: "Ends") -> list[str]:

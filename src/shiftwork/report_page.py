@@ -91,6 +91,7 @@ def _summary(page: Page) -> str:
         (percent(evaluation["accuracy_float"]), "accuracy of the float network"),
         (percent(evaluation["accuracy_int8"]), "accuracy in integers, as the hardware computes"),
         (percent(evaluation["agreement"]), "same answer as the float network"),
+        *_probability_facts(evaluation),
         (f"{report.latency_us:,.0f} µs", "to compute one inference"),
         (f"{report.inferences_per_second:,.0f}", "inferences a second"),
         (f"{report.fmax_mhz:.1f} MHz", f"greatest clock; {report.target_mhz:g} MHz asked for"),
@@ -104,19 +105,30 @@ def _summary(page: Page) -> str:
 def _proof(page: Page) -> str:
     program, simulation = page.program, page.simulation
     source, target = program.tensor(program.input), program.scores
-    dropped = (
-        f" {' and '.join(map(html.escape, program.dropped))} at the end is left to the host."
-        if program.dropped
-        else ""
-    )
     return (
         f"A network of {len(page.schedule.ops)} layers and {page.report.macs:,} "
         f"multiply-accumulates, from {_shape(source.shape)} inputs to {_shape(target.shape)} "
-        f"outputs{_top(program)}.{dropped} "
+        f"outputs{_top(program)}.{_left_to_host(program)} "
         f"Accuracy was measured on {page.evaluation['samples']:,} samples. "
         f"{simulation['inputs']:,} samples were simulated with "
         f"{html.escape(simulation['engine'])}: {_outcome(simulation)}.{_verification(page)}"
     )
+
+
+def _probability_facts(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
+    off = evaluation.get("probabilities")
+    return [] if off is None else [(f"{off['mean']:.2g} %", "mean error of the probabilities")]
+
+
+def _left_to_host(program: Program) -> str:
+    if program.softmax is not None:
+        return (
+            f" The host raises each output to the power of {program.softmax.power} and divides it "
+            "by their sum: these are the probabilities."
+        )
+    if not program.dropped:
+        return ""
+    return f" {' and '.join(map(html.escape, program.dropped))} at the end is left to the host."
 
 
 def _top(program: Program) -> str:

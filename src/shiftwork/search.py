@@ -196,9 +196,11 @@ class _Trials:
         x, y = self._samples.validation.x, self._samples.validation.y
         answers = program.dequantize_output(golden.run(program, program.quantize_input(x)))
         found = Outputs(self._real, answers.reshape(len(x), -1))
+        ending = program.softmax
+        limited = found.real if ending is None else ending.function.real(found.real)
         return Quality(
             samples=len(x),
-            sqnr_db=sqnr_db(found),
+            sqnr_db=sqnr_db(Outputs(limited, found.integer)),
             agreement=agreement(found),
             accuracy_float=None if y is None else accuracy(found.real, y),
             accuracy=None if y is None else accuracy(found.integer, y),

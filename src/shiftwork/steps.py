@@ -92,6 +92,8 @@ def _ends_record(program: Program) -> dict[str, Any]:
     if program.raw_input is not None:
         record["raw_input"] = asdict(program.raw_input)
         record["input_border"] = program.info.get("input_border")
+    if program.softmax is not None:
+        record["softmax"] = asdict(program.softmax)
     top, scores = program.top_score, program.scores
     if top is not None:
         record["answer_bytes"] = program.tensor(program.output).bytes
