@@ -13,6 +13,8 @@ from shiftwork.quant.table_grids import MARGIN, choose_grid, index_exponents, ma
 
 REFERENCE_STEP = 0.25
 """Of the reference: a whole number of them, which is the same on every machine."""
+MOST_ERROR = 0.05
+"""Of the probabilities, in the mean: beyond it they are worse than the class alone."""
 REFERENCES = 8
 """That are tried."""
 OTHER_ENDS = frozenset({"Sigmoid", "LOGISTIC"})
@@ -28,7 +30,8 @@ def choose_softmax(graph: Graph, samples: NDArray, options: QuantizerOptions) ->
         samples: ``[N, H, W, C]``, for calibration.
 
     Raises:
-        ModelError: if its output is none of scores.
+        ModelError: if its output is none of scores, or they lie so far apart that no power makes
+            probabilities of bytes.
     """
     _check_scores(graph)
     scores = float_executor.run(graph, samples).reshape(len(samples), -1).astype(np.float64)
@@ -42,6 +45,13 @@ def choose_softmax(graph: Graph, samples: NDArray, options: QuantizerOptions) ->
             if best is None or error < least * (1.0 - MARGIN):
                 best, least = softmax, error
     assert best is not None
+    if least > MOST_ERROR:
+        raise ModelError(
+            f"a byte of a class does not reach as far as the scores of '{graph.name}', of which "
+            f"the greatest are {scores.max(axis=1).min():g} to {scores.max():g}: its probabilities "
+            f"would be {100 * least:.0f} % off in the mean of the calibration samples; leave out "
+            "the softmax"
+        )
     return best
 
 

@@ -65,6 +65,12 @@ def test_no_other_choice_is_better(scores):
         assert least <= error(high) + 1e-12
 
 
+def test_scores_that_no_byte_reaches_are_refused(scores):
+    graph, samples = scores(1000.0)
+    with pytest.raises(ModelError, match=r"a byte of a class does not reach as far as the scores"):
+        choose_softmax(graph, samples, OPTIONS)
+
+
 def test_a_map_of_scores_is_refused(float_network):
     net = float_network((4, 4, 2))
     graph, samples = net.build(net.conv("x", 3)), net.samples(5)

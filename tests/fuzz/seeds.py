@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -12,8 +13,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from shiftwork.quant.codebook import INT4
 from shiftwork.quant.program import Program
+from shiftwork.quant.raw_input import RawInput
+from shiftwork.quant.softmax import Softmax
 from shiftwork.sim import example_programs
+from shiftwork.sim.coded_programs import coded
+from shiftwork.sim.program_builder import ProgramBuilder
 
 TESTS = Path(__file__).resolve().parents[1]
 QUANTIZED = ("residual_qonnx.onnx", "separable_qonnx.onnx", "residual_qcdq.onnx")
@@ -75,12 +81,38 @@ def tflite_bytes(tensors: dict[str, Any], ops: list[Any]) -> bytes:
 
 
 def programs() -> list[Program]:
-    """Small programs with every op and term."""
+    """Small programs with every op, term, table, width and part of the header."""
     return [
         example_programs.small_cnn(),
         example_programs.dense_net(),
         example_programs.residual_net(),
+        _probable(),
+        _wide(),
+        _top_of_bytes(),
     ]
+
+
+def _builder(name: str) -> ProgramBuilder:
+    return ProgramBuilder(name, (4, 4, 2), np.random.default_rng(1))
+
+
+def _probable() -> Program:
+    """Tables, the last of which makes exponentials."""
+    exponentials = [min(255, round(2.0 ** (i / 16))) for i in (*range(128), *range(-128, 0))]
+    builder = _builder("probable").conv(3).table(exponentials, unsigned=True)
+    program = builder.dense(4).table(exponentials, unsigned=True).build()
+    return replace(program, softmax=Softmax(power=4, reference=2.5))
+
+
+def _wide() -> Program:
+    builder = _builder("wide").conv(3, wide=True).conv(3, (1, 1), wide_output=True)
+    return builder.dense(4).build()
+
+
+def _top_of_bytes() -> Program:
+    """A sensor's bytes, 16 shared values, and the class."""
+    program = coded(_builder("top_of_bytes").conv(3).dense(4).top_score(3).build(), INT4)
+    return replace(program, raw_input=RawInput(dtype="int8", scale=(0.5, 0.25)))
 
 
 def samples() -> list[dict[str, np.ndarray]]:

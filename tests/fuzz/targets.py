@@ -102,7 +102,10 @@ def _use_program(path: Path) -> None:
     windows = [math.prod(getattr(op, "kernel", (1, 1))) for op in program.ops]
     if program.macs + sizes * max(windows, default=1) < MAX_WORK:
         x = np.zeros((1, *program.input_layout.shape), np.float32)
-        golden.run(program, program.quantize_input(x))
+        outputs = golden.run(program, program.quantize_input(x))
+        program.classes(outputs)
+        if program.softmax is not None:
+            program.probabilities(outputs)
 
 
 def _use_samples(path: Path) -> None:
