@@ -125,7 +125,7 @@ def _overview(analysis: NetworkAnalysis) -> str:
         (weights if tensor.kind == "weights" else others).append(_bar(tensor))
     charts = [
         bars(f"SQNR at the MSE scale: {title}", entries)
-        for title, entries in (("weights", weights), ("input and activations", others))
+        for title, entries in (("weights", weights), ("activations", others))
         if entries
     ]
     return f"<h2>Which tensors lose most</h2>\n{figures(charts)}"
