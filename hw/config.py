@@ -107,6 +107,8 @@ class ArrayConfig:
         segments: inputs that a layer can have in one dot product.
         scaled: whether accumulators can be multiplied by 2**8 between two of them, as weights of
             16 bits need it.
+        overtakes: whether a layer may begin while the idle cycles behind the last chunk of the one
+            before still count.
         output_bits: of the widest values that are requantized: 8 or 16.
         address_bits: width of an activation byte address.
         x_bits, y_bits: widths of the signed position within a line, and of a line number.
@@ -138,6 +140,7 @@ class ArrayConfig:
     depthwise: bool
     segments: int = 1
     scaled: bool = False
+    overtakes: bool = False
     output_bits: int = 8
     address_bits: int
     x_bits: int

@@ -78,6 +78,7 @@ def merged(configs: Sequence[ArrayConfig]) -> ArrayConfig:
         fields=fields,
         segment_fields=_widest([config.segment_fields for config in configs]),
         header_fields=header,
+        overtakes=True,
         program_depth=descriptor_words(header) + layers * descriptor_words(fields),
         codebook=(),
     )

@@ -114,6 +114,10 @@ class Fetch(wiring.Component):
         # A chunk that others follow takes two cycles at least: its loops may step a cycle later.
         chunk_ended = Signal()
         m.d.sync += chunk_ended.eq(chunk_last)
+        if self.config.overtakes:
+            # Idle cycles of the layer before must not end a chunk of this one.
+            with m.If(self.start):
+                m.d.sync += [more_padding.eq(0), chunk_ended.eq(0)]
         for counter, limit, step in (
             (pad, layer.chunk_pad - 1, padding),
             (group, layer.groups, chunk_ended),

@@ -5,7 +5,7 @@ formulas name the constants of the blocks whose latencies they count.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import groupby
@@ -75,6 +75,7 @@ class LayerPlan:
         tiles, groups: of output pixels and of output channels.
         chunk_cycles: cycles of the fetch unit for one tile and group.
         chunk_pad: idle ones among them.
+        load: cycles before the fetch unit starts.
         cycles: of the whole layer.
         macs: useful multiply-accumulates.
     """
@@ -91,6 +92,7 @@ class LayerPlan:
     groups: int
     chunk_cycles: int
     chunk_pad: int
+    load: int
     cycles: int
     macs: int
 
@@ -98,6 +100,11 @@ class LayerPlan:
     def weight_bytes(self) -> int:
         """Bytes of a column's weights."""
         return self.groups * sum(walk.weight_bytes for walk in self.walks)
+
+    @property
+    def idle_until(self) -> int:
+        """The cycle of the last chunk's last idle one, counted from the fetch unit's start."""
+        return self.tiles * self.groups * self.chunk_cycles
 
 
 @dataclass(frozen=True)
@@ -352,6 +359,8 @@ class Outline:
                 zip(works, descriptors, plans, strict=True)
             )
         )
+        if self._engine is None:
+            config = replace(config, overtakes=_overtakes(layers))
         return Schedule(
             program=program,
             config=config,
@@ -847,8 +856,21 @@ def _layer(
         groups=work.groups,
         chunk_cycles=length,
         chunk_pad=pad,
+        load=load,
         cycles=load + (work.tiles * work.groups - 1) * length + end + 1 + DONE_LATENCY,
         macs=outputs * op.macs_per_output if isinstance(op, Conv) else 0,
+    )
+
+
+def _overtakes(layers: Sequence[LayerPlan]) -> bool:
+    """Whether a layer with idle cycles begins while those of the one before still count.
+
+    What is in the drain last may be less than what they are for. The first layer follows the last
+    one, of the frame before.
+    """
+    return any(
+        following.chunk_pad and layer.idle_until >= layer.cycles - layer.load + following.load
+        for layer, following in zip(layers, (*layers[1:], layers[0]), strict=True)
     )
 
 

@@ -280,6 +280,31 @@ def test_an_outline_knows_all_but_the_idle_cycles(seed: int, single_port: bool) 
         assert getattr(outline.config, name) == getattr(schedule.config, name)
 
 
+def uneven(rows: int, window: int) -> Schedule:
+    """A tile of ``rows`` pixels and one of a single pixel, then a maximum."""
+    net = builder(1, rows + 3, 3).average_pool((1, 3), (1, 1)).max_pool((1, window), (1, 1))
+    return make_schedule(net.build(), ArrayShape(rows=rows, columns=8, word_bytes=8))
+
+
+def test_a_layer_may_begin_while_idle_cycles_count() -> None:
+    """The idle cycles behind the last tile are those that a whole one would need."""
+    first, second = plain(uneven(9, 1))
+    assert first.idle_until == first.tiles * first.groups * first.chunk_cycles
+    assert second.chunk_pad > 0
+    assert first.idle_until >= first.cycles
+    assert uneven(9, 1).config.overtakes
+
+
+def test_idle_cycles_that_are_over_or_that_meet_none_need_nothing() -> None:
+    first, _ = plain(uneven(2, 1))
+    assert first.idle_until < first.cycles
+    assert not uneven(2, 1).config.overtakes
+    first, second = plain(uneven(9, 8))
+    assert second.chunk_pad == 0
+    assert first.idle_until >= first.cycles
+    assert not uneven(9, 8).config.overtakes
+
+
 def test_multiply_accumulates_and_utilization() -> None:
     schedule = make_schedule(small_cnn(), ArrayShape(rows=4, columns=4))
     macs = [12 * 12 * 6 * 9, 0, 6 * 6 * 9 * 9 * 6, 0, 10 * 3 * 3 * 9]

@@ -434,6 +434,15 @@ FETCH = _of(
         "(row == (r + 1) % self.config.shape.rows)",
     ),
     tests="tests/test_hw_fetch.py",
+) + _of(
+    "hw/fetch.py",
+    (
+        "idle cycles into the next layer",
+        "those of the layer before go on, and end a chunk of the next one",
+        "[more_padding.eq(0), chunk_ended.eq(0)]",
+        "[chunk_ended.eq(0)]",
+    ),
+    tests="tests/test_shiftwork_soak.py",
 )
 
 SCALING = _of(

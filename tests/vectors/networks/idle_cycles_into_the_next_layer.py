@@ -1,0 +1,46 @@
+"""Idle cycles of a layer went on into the next one, and ended its first chunk."""
+# fmt: off
+
+import numpy as np
+
+from shiftwork.hw.config import ArrayShape
+from shiftwork.sim.network_case import Case
+from shiftwork.sim.program_builder import ProgramBuilder
+
+builder = ProgramBuilder("random", (1, 5, 7), signed=False)
+builder.average_pool(
+    (1, 3),
+    (1, 1),
+    padding=(0, 1, 0, 2),
+    shift=0,
+    unsigned=False,
+    bounds=(-128, 127),
+    name="average_pool0",
+)
+builder.max_pool((1, 1), (1, 1), name="max_pool1")
+builder.reshape((1, 1, 42), name="reshape2")
+builder.conv(
+    1,
+    (1, 1),
+    weights=[
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ],
+    bias=[0],
+    shift=[0],
+    accumulators=True,
+    name="conv3",
+)
+case = Case(
+    program=builder.build(),
+    shape=ArrayShape(rows=5, columns=8, word_bytes=8),
+    q=np.array(
+        [
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0,
+        ],
+        np.int32,
+    ).reshape((1, 1, 5, 7)),
+    seed=0,
+    stall_probability=0.0,
+)
