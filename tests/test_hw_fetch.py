@@ -1,6 +1,7 @@
 """The fetch unit: what it feeds the rows is what the golden model's accumulators are made of."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from shiftwork.hw.schedule import LayerPlan, Schedule, make_schedule
 from shiftwork.hw.segments import average_scale
 from shiftwork.hw.window_walker import ADDRESS_STAGES
 from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Reshape
-from shiftwork.sim import golden
+from shiftwork.sim import case_code, golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs, random_program
 from shiftwork.sim.layer_image import stored_bytes
+from shiftwork.sim.network_case import amaranth_difference
 
 ROW_BEHIND_TOKEN = ROW_LATENCY - TOKEN_LATENCY
 MOST_CYCLES = 1500
@@ -268,3 +270,15 @@ def test_sums_of_more_random_layers(run_component: Any, seed: int) -> None:
 def test_tokens_are_early_for_the_weights() -> None:
     """The address's register and the store take as long as the row's word is later."""
     assert ROW_BEHIND_TOKEN == 1 + OPERAND_LATENCY
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parent / "vectors" / "networks").glob("idle_*.py")),
+    ids=lambda p: p.stem,
+)
+def test_the_start_of_a_layer_ends_idle_cycles(path: Path) -> None:
+    """Whole networks, since the time between two layers is the drain's and the sequencer's."""
+    case = case_code.load(path)
+    assert case.schedule.config.overtakes
+    assert amaranth_difference(case) is None

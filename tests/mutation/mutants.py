@@ -433,16 +433,13 @@ FETCH = _of(
         "(row == r)",
         "(row == (r + 1) % self.config.shape.rows)",
     ),
-    tests="tests/test_hw_fetch.py",
-) + _of(
-    "hw/fetch.py",
     (
         "idle cycles into the next layer",
         "those of the layer before go on, and end a chunk of the next one",
         "[more_padding.eq(0), chunk_ended.eq(0)]",
         "[chunk_ended.eq(0)]",
     ),
-    tests="tests/test_shiftwork_soak.py",
+    tests="tests/test_hw_fetch.py",
 )
 
 SCALING = _of(
