@@ -150,7 +150,7 @@ def set_up_commands() -> list[str]:
 def test_readme_has_two_set_up_commands():
     demo, test = set_up_commands()
     assert demo.endswith("shiftwork demo")
-    assert test.endswith("pytest")
+    assert test.endswith("pytest -n 2")
 
 
 def test_ci_runs_the_readme_command():
