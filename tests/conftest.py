@@ -30,6 +30,18 @@ from shiftwork.quant.graph import (
 from shiftwork.quant.unary_functions import Function
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n`` a file's tests stay together, since they share what is built for them.
+
+    Files keep their order: those that take longest, of the boards, come first by their names.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 class FloatNetwork:
     """Builds a float graph node by node; every method returns the name of the value it makes."""
 
