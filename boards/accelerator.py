@@ -26,7 +26,8 @@ from shiftwork.hw.flash_loader import FLASH_ADDRESS
 from shiftwork.hw.images import RomImages
 from shiftwork.hw.layouts import PROGRAM_WORD_BITS
 from shiftwork.hw.schedule import OpPlan, Schedule
-from shiftwork.quant.program import Program, no_class
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import no_class
 from shiftwork.quant.whole_file import whole_file
 
 MANIFEST_FORMAT = 1

@@ -9,7 +9,8 @@ from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.hw.activation_bank import SPRAM_BYTES, SPRAM_WORD_BYTES
 from shiftwork.hw.config import ArrayShape, Family
 from shiftwork.hw.schedule import Outline
-from shiftwork.quant.program import AveragePool, Conv, Program, Residual
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool, Conv, Residual
 
 MIN_WORD_BYTES = 4
 MAX_WORD_BYTES = 32

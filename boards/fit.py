@@ -12,7 +12,8 @@ from shiftwork.boards.products import ProductChoice, products_of
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape, Family
 from shiftwork.hw.schedule import Outline, Schedule
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 
 DEFAULT_ELEMENTS = 16
 """Processing elements of an array for no board in particular."""

@@ -11,7 +11,8 @@ from shiftwork.hw import rom
 from shiftwork.hw.config import Family
 from shiftwork.hw.rom import Rom
 from shiftwork.quant.activation_table import ENTRIES, Table
-from shiftwork.quant.program import Op, Program, table_of
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Op, table_of
 
 LATENCY = rom.LATENCY
 """Enabled cycles from ``index`` to ``byte``."""

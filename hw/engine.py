@@ -13,7 +13,8 @@ from amaranth.utils import ceil_log2, exact_log2
 from shiftwork.errors import CapacityError
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.layouts import descriptor_words
-from shiftwork.quant.program import Program, table_of
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import table_of
 
 Fields = tuple[tuple[str, int, bool], ...]
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.segments import Walk, average_scale, segments
 from shiftwork.hw.shift_product import multiplied, offset
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Op
 
 MAX_POOL_SHIFT = 0
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from shiftwork.quant.program import Program, Reshape, TopScore
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Reshape, TopScore
 
 BUFFERS = 2
 """Input and output have two buffers each, so that streams and computation overlap."""

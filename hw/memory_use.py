@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from shiftwork.hw.memory_map import BUFFERS, aliases, last_reader, lifetimes
 from shiftwork.hw.schedule import OpPlan, Schedule
-from shiftwork.quant.program import Reshape, TopScore
+from shiftwork.quant.program_ops import Reshape, TopScore
 
 
 class Use(StrEnum):

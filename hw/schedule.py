@@ -42,16 +42,8 @@ from shiftwork.hw.memory_map import MemoryMap, allocate, last_reader
 from shiftwork.hw.segments import Kind, Walk, check, segments
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
 from shiftwork.hw.shift_product import exponents_of
-from shiftwork.quant.program import (
-    Conv,
-    MaxPool,
-    Op,
-    Program,
-    Reshape,
-    TopScore,
-    signed_bits,
-    table_of,
-)
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, MaxPool, Op, Reshape, TopScore, signed_bits, table_of
 
 MAX_LAYERS = 256
 CHUNK_PAD_LIMIT = 1 << 14

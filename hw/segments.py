@@ -19,13 +19,13 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.quant.codebook import average_exponents, summands
 from shiftwork.quant.digits import DIGIT_BITS, split
 from shiftwork.quant.graph import Padding, Pair
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     AveragePool,
     Conv,
     MaxPool,
     Op,
     Product,
-    Program,
     Residual,
     Tensor,
     WeightArray,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant import program
+from shiftwork.quant import program_ops
 from shiftwork.quant.codebook import powers_of_two
 from shiftwork.quant.digits import BASE, DIGIT_BITS, split_bytes
 from shiftwork.quant.dot_product import Rows
@@ -16,7 +16,7 @@ from shiftwork.quant.layers import Real, State, States, bounded, run_node
 from shiftwork.quant.levels import Levels
 from shiftwork.quant.moments import moments
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import WIDE_RANGE, Op, Tensor, WeightArray
+from shiftwork.quant.program_ops import WIDE_RANGE, Op, Tensor, WeightArray
 from shiftwork.quant.rounding import Compensation, Nearest, Rounding
 from shiftwork.quant.row_quantizer import IntegerRows, quantize_rows
 from shiftwork.quant.scales import FloatArray, IntegerArray, choose_exponent, half_up
@@ -202,7 +202,7 @@ def _coarser(state: State, tensor: Tensor, levels: Levels) -> tuple[Op, State]:
     source, exponent, name = state.tensor, tensor.exponent, tensor.name
     channels = source.shape[2]
     shift = one + source.exponent - exponent
-    op = program.Conv(
+    op = program_ops.Conv(
         name=name,
         input=source.name,
         output=name,
@@ -247,7 +247,7 @@ def _quantized(
 
 def convolution_op(
     layer: Layer, target: Target, bias: FloatArray, tensors: Mapping[str, Tensor]
-) -> tuple[program.Conv, Tensor]:
+) -> tuple[program_ops.Conv, Tensor]:
     """The op that computes ``target`` with ``bias[O]``, and its output tensor."""
     convs, tensor = layer_convs(layer), target.tensor
     node, exponents = convs[0], target.integers.exponents
@@ -257,7 +257,7 @@ def convolution_op(
         for term in target.integers.terms
         for conv, part in zip(convs, _parts(convs, term), strict=True)
     ]
-    op = program.Conv(
+    op = program_ops.Conv(
         name=node.name,
         input=node.input,
         output=layer.output,
@@ -319,9 +319,9 @@ def _planes(state: State) -> tuple[tuple[int, Real], ...]:
 
 def _products(
     parts: Sequence[tuple[Conv, WeightArray]], tensors: Mapping[str, Tensor]
-) -> tuple[program.Product, ...]:
+) -> tuple[program_ops.Product, ...]:
     return tuple(
-        program.Product(
+        program_ops.Product(
             input=conv.input,
             weights=part,
             stride=conv.stride,
@@ -335,8 +335,8 @@ def _products(
 
 def _residuals(
     layer: Layer, exponents: IntegerArray, tensors: Mapping[str, Tensor]
-) -> tuple[program.Residual, ...]:
+) -> tuple[program_ops.Residual, ...]:
     return tuple(
-        program.Residual(input=name, shift=exponents - tensors[name].exponent)
+        program_ops.Residual(input=name, shift=exponents - tensors[name].exponent)
         for name in layer.residuals
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.graph import Conv
-from shiftwork.quant.program import Tensor
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.quant.scales import FloatArray, IntegerArray, to_integers
 
 PREFERRED_ACCUMULATOR_BITS = 24

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from shiftwork.errors import ModelError
-from shiftwork.quant import graph, program
+from shiftwork.quant import graph, program_ops
 from shiftwork.quant.codebook import INT4
 from shiftwork.quant.convolutions import Target, convolution_op, layer_convs
 from shiftwork.quant.dot_product import Rows
@@ -21,7 +21,7 @@ from shiftwork.quant.graph import Graph, Grid
 from shiftwork.quant.input_grid import tensor_of_grid
 from shiftwork.quant.layers import bounded, move_op
 from shiftwork.quant.levels import INT8
-from shiftwork.quant.program import MAX_ACCUMULATOR_BITS, Op, Tensor, WeightArray
+from shiftwork.quant.program_ops import MAX_ACCUMULATOR_BITS, Op, Tensor, WeightArray
 from shiftwork.quant.row_quantizer import IntegerRows
 from shiftwork.quant.scales import FloatArray
 
@@ -94,7 +94,7 @@ def _outside(steps: Sequence[Step], lo: int, hi: int) -> tuple[str, int]:
 
 
 def _weights(op: Op) -> tuple[WeightArray, ...]:
-    return op.products if isinstance(op, program.Conv) else ()
+    return op.products if isinstance(op, program_ops.Conv) else ()
 
 
 def _exact_step(
@@ -162,7 +162,7 @@ def _exact_rows(
     """
     others = [tensor.exponent for tensor in rows.residuals]
     others += [] if output_exponent is None else [output_exponent]
-    least, most = max(others, default=-np.inf), min(others, default=np.inf) + program.MAX_SHIFT
+    least, most = max(others, default=-np.inf), min(others, default=np.inf) + program_ops.MAX_SHIFT
     exponents = np.array([e for e in EXPONENTS if least <= e <= most], np.int64)
     if not exponents.size:
         return None
@@ -202,9 +202,9 @@ def _exact_average(
     if tensor is None or taps & (taps - 1) or tensor.signed != source.signed:
         return None
     shift = taps.bit_length() - 1 + source.exponent - tensor.exponent
-    if not 0 <= shift <= program.MAX_SHIFT:
+    if not 0 <= shift <= program_ops.MAX_SHIFT:
         return None
-    op = program.AveragePool(
+    op = program_ops.AveragePool(
         name=node.name,
         input=node.input,
         output=layer.output,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant.graph import Grid, Shape
-from shiftwork.quant.program import Tensor
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.quant.scales import half_up
 
 LEVELS = 256

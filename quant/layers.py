@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant import float_executor, graph, program
+from shiftwork.quant import float_executor, graph, program_ops
 from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.fusion import Bounds, Layer
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import WIDE_RANGE, Op, Tensor
+from shiftwork.quant.program_ops import WIDE_RANGE, Op, Tensor
 from shiftwork.quant.scales import choose_exponent, half_up
 from shiftwork.quant.table_grids import choose_grid, make_table
 from shiftwork.quant.unary_functions import Function
@@ -71,10 +71,10 @@ def move_op(layer: Layer) -> Op:
     """The op of a MaxPool or Reshape."""
     node = layer.node
     if isinstance(node, graph.MaxPool):
-        return program.MaxPool(
+        return program_ops.MaxPool(
             **_names(layer), kernel=node.kernel, stride=node.stride, padding=node.padding
         )
-    return program.Reshape(**_names(layer))
+    return program_ops.Reshape(**_names(layer))
 
 
 def quantize_average(
@@ -110,7 +110,7 @@ def quantize_average(
         gain=gain,
     )
     tensor = bounded(grid, layer.bounds)
-    op = program.AveragePool(
+    op = program_ops.AveragePool(
         **_names(layer),
         kernel=node.kernel,
         stride=node.stride,
@@ -148,7 +148,7 @@ def quantize_tabled_average(
         headroom=options.headroom,
     )
     table, tensor = make_table(function, grid, layer.output, layer.shape)
-    op = program.AveragePool(
+    op = program_ops.AveragePool(
         **_names(layer),
         kernel=node.kernel,
         stride=node.stride,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant.digits import BASE, DIGIT_BITS, split
-from shiftwork.quant.program import INT16
+from shiftwork.quant.program_ops import INT16
 from shiftwork.quant.scales import FloatArray, half_up
 
 INT8 = (-128, 127)

@@ -23,7 +23,8 @@ from shiftwork.quant.input_grid import input_tensor, tensor_of_grid
 from shiftwork.quant.layers import State, States, bounded, quantize_average, quantize_move
 from shiftwork.quant.levels import POWERS, Levels
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Conv, Op, Program, Reshape, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Op, Reshape, Tensor
 from shiftwork.quant.range_fill import range_fill
 from shiftwork.quant.raw_folding import Folded, fold
 from shiftwork.quant.raw_input import RawInput

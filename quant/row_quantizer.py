@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from shiftwork.errors import ModelError
 from shiftwork.quant.dot_product import PREFERRED_ACCUMULATOR_BITS, Rows
 from shiftwork.quant.levels import Levels
-from shiftwork.quant.program import MAX_ACCUMULATOR_BITS
+from shiftwork.quant.program_ops import MAX_ACCUMULATOR_BITS
 from shiftwork.quant.rounding import ALL, Nearest, Rounding
 from shiftwork.quant.scales import SATURATING_STEPS, FloatArray, IntegerArray, Method, row_peaks
 

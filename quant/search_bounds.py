@@ -6,7 +6,8 @@ import numpy as np
 
 from shiftwork.errors import DataError
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 
 
 @dataclass(frozen=True, kw_only=True)

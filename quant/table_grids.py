@@ -21,7 +21,7 @@ from shiftwork.quant.activation_table import (
     Table,
 )
 from shiftwork.quant.graph import Shape
-from shiftwork.quant.program import Tensor
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.quant.scales import SATURATING_STEPS, FloatArray, half_up, largest_exponent
 from shiftwork.quant.unary_functions import DIGITS, Function, affine
 

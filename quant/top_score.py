@@ -7,15 +7,8 @@ import numpy as np
 
 from shiftwork.errors import DataError, ModelError
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import (
-    MAX_CLASSES,
-    Conv,
-    Program,
-    Tensor,
-    TopScore,
-    class_bytes,
-    no_class,
-)
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import MAX_CLASSES, Conv, Tensor, TopScore, class_bytes, no_class
 
 
 def with_top_score(program: Program, threshold: float | None = None) -> Program:

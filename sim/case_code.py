@@ -11,14 +11,14 @@ import numpy as np
 from shiftwork.errors import DataError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.quant.activation_table import SIGNED_INDEX
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
     Op,
     Product,
-    Program,
     Reshape,
     Residual,
     Tensor,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from shiftwork.quant.codebook import INT4, LARGEST_POWER, MAX_VALUES
 from shiftwork.quant.levels import POWERS, Levels
-from shiftwork.quant.program import Conv, Op, Product, Program, WeightArray
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Op, Product, WeightArray
 
 
 def coded(program: Program, codebook: Sequence[int]) -> Program:

@@ -11,15 +11,8 @@ from shiftwork.quant import float_executor
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import (
-    AveragePool,
-    Conv,
-    Op,
-    Program,
-    Reshape,
-    TopScore,
-    signed_bits,
-)
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool, Conv, Op, Reshape, TopScore, signed_bits
 from shiftwork.quant.softmax import probabilities, with_exponentials
 from shiftwork.sim import golden
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.random import Generator
 
 from shiftwork.quant.graph import Padding, Pair, Shape, window_count
-from shiftwork.quant.program import Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.sim.program_builder import LARGEST_RESIDUAL_SHIFT, ProgramBuilder
 
 Item = TypeVar("Item")

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import Component
 from numpy.typing import NDArray
 
 from shiftwork.errors import DataError, MismatchError, OutputError
-from shiftwork.quant.program import Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.sim import amaranth_engine, cocotb_runner, golden
 from shiftwork.sim.layer_image import (
     LayerImage,

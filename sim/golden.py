@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from shiftwork.errors import DataError
 from shiftwork.quant.graph import Padding, Pair, window_count
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     AveragePool,
     Conv,
     MaxPool,
     Op,
     Product,
-    Program,
     Reshape,
     Tensor,
     TopScore,

@@ -15,7 +15,8 @@ from shiftwork.quant import float_executor
 from shiftwork.quant.calibration import check_samples
 from shiftwork.quant.fusion import Layer, layers
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import WIDE_RANGE, AveragePool, Conv, Op, Program, Reshape, TopScore
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import WIDE_RANGE, AveragePool, Conv, Op, Reshape, TopScore
 from shiftwork.sim import golden
 from shiftwork.sim.evaluation import decibels, reference, traced_batches
 

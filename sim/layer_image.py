@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shiftwork.quant.program import Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Tensor
 from shiftwork.sim import golden
 
 CHUNK_BYTES = 1 << 24

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.quant.digits import DIGIT_BITS
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     WIDE_RANGE,
     AveragePool,
     Conv,
     MaxPool,
     Op,
     Product,
-    Program,
     Residual,
     Tensor,
     TopScore,

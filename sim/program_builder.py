@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from shiftwork.quant.activation_table import Table
 from shiftwork.quant.graph import Layout, Padding, Pair, Shape, output_shape
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     INT16,
     WIDE_RANGE,
     AveragePool,
@@ -17,7 +18,6 @@ from shiftwork.quant.program import (
     MaxPool,
     Op,
     Product,
-    Program,
     Reshape,
     Residual,
     Tensor,

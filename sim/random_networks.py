@@ -21,11 +21,11 @@ from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.activation_table import ENTRIES
 from shiftwork.quant.digits import DIGIT_BITS
 from shiftwork.quant.graph import Padding, Pair
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     INT16,
     WIDE_RANGE,
     Conv,
-    Program,
     Tensor,
     WeightArray,
     output_aliases,

@@ -27,6 +27,9 @@ from shiftwork.quant.graph import (
     Shape,
     Unary,
 )
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv as IntegerConv
+from shiftwork.quant.program_ops import Product, Residual, Tensor
 from shiftwork.quant.unary_functions import Function
 
 
@@ -262,3 +265,66 @@ def array_config() -> ConfigMaker:
         return ArrayConfig(shape=shape or ArrayShape(rows=2, columns=4), **(defaults | fields))
 
     return make
+
+
+@pytest.fixture
+def program_with_terms() -> Program:
+    """A depthwise layer, and one with a shortcut's product and a residual."""
+    rng = np.random.default_rng(5)
+    weights = rng.integers(-128, 128, (4, 3, 3, 1)).astype(np.int8)
+    zeros = np.zeros(4, np.int64)
+    return Program(
+        name="terms",
+        tensors=(
+            Tensor(name="x", shape=(6, 6, 4)),
+            Tensor(name="d", shape=(6, 6, 4), lo=0, hi=255, signed=False),
+            Tensor(name="y", shape=(3, 3, 4), lo=0, hi=100, signed=False),
+            Tensor(name="z", shape=(3, 3, 4)),
+        ),
+        ops=(
+            IntegerConv(
+                name="depthwise",
+                input="x",
+                output="d",
+                weights=weights,
+                bias=rng.integers(-500, 500, 4),
+                shift=np.array([3, 4, 5, 6]),
+                lo=0,
+                hi=255,
+                padding=(1, 1, 1, 1),
+                groups=4,
+            ),
+            IntegerConv(
+                name="half",
+                input="d",
+                output="y",
+                weights=rng.integers(-20, 20, (4, 2, 2, 4)).astype(np.int8),
+                bias=zeros,
+                shift=zeros + 6,
+                lo=0,
+                hi=100,
+                stride=(2, 2),
+            ),
+            IntegerConv(
+                name="sum",
+                input="y",
+                output="z",
+                weights=rng.integers(-20, 20, (4, 3, 3, 4)).astype(np.int8),
+                bias=zeros,
+                shift=zeros + 8,
+                padding=(1, 1, 1, 1),
+                terms=(
+                    Product(
+                        input="x",
+                        weights=rng.integers(-99, 99, (4, 1, 1, 4)).astype(np.int8),
+                        stride=(2, 2),
+                    ),
+                    Residual(input="y", shift=np.array([0, 1, 5, 8])),
+                ),
+            ),
+        ),
+        input="x",
+        output="z",
+        input_layout=Layout.identity((6, 6, 4)),
+        output_layout=Layout.identity((3, 3, 4)),
+    )

@@ -19,7 +19,8 @@ from shiftwork.errors import CapacityError, OutputError
 from shiftwork.hw import flash_image, verilog
 from shiftwork.hw.core import Core
 from shiftwork.hw.flash_loader import FLASH_ADDRESS
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.softmax import Softmax
 from shiftwork.quant.top_score import with_top_score

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from shiftwork import __main__
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.raw_input import RawInput
 from shiftwork.quant.search import PASSES
 from shiftwork.quant.search_bounds import stored_bytes

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shiftwork.quant.program import FORMAT_VERSION, LATEST_VERSION, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_file import FORMAT_VERSION, LATEST_VERSION
 from shiftwork.sim import golden
 
 PAGE = Path(__file__).parents[1] / "docs" / "program.md"

@@ -10,7 +10,7 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP, PLANES, WRITE_LATENCY, Drain
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.hw.segments import average_scale
-from shiftwork.quant.program import AveragePool, Conv, MaxPool
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
 

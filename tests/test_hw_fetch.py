@@ -17,7 +17,7 @@ from shiftwork.hw.images import least_conv_shift, rounding, stored_bias
 from shiftwork.hw.schedule import LayerPlan, Schedule, make_schedule
 from shiftwork.hw.segments import average_scale
 from shiftwork.hw.window_walker import ADDRESS_STAGES
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Reshape
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Op, Reshape
 from shiftwork.sim import case_code, golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs, random_program
 from shiftwork.sim.layer_image import stored_bytes

@@ -16,7 +16,7 @@ from shiftwork.hw.images import (
 from shiftwork.hw.layouts import descriptor_words, pack_descriptor
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.hw.segments import Kind, average_scale, segments
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Product, Reshape
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Product, Reshape
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import (
     ProgramBuilder,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shiftwork.hw.memory_map import BUFFERS, allocate, last_reader
-from shiftwork.quant.program import Reshape
+from shiftwork.quant.program_ops import Reshape
 from shiftwork.sim.example_programs import ProgramBuilder, random_program, small_cnn
 
 SEEDS = range(60)

@@ -10,7 +10,8 @@ from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.hw.segments import LARGEST_WEIGHT, LEAST_BYTE, Kind, Walk, segments
-from shiftwork.quant.program import Op, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Op
 from shiftwork.sim.example_programs import ProgramBuilder, random_program
 
 SHAPES = [

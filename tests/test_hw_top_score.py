@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shiftwork.hw.top_score import LATENCY, TopScore
-from shiftwork.quant.program import Tensor, class_bytes
-from shiftwork.quant.program import TopScore as TopScoreOp
+from shiftwork.quant.program_ops import Tensor, class_bytes
+from shiftwork.quant.program_ops import TopScore as TopScoreOp
 from shiftwork.quant.top_score import answer_tensor
 from shiftwork.sim import golden
 from shiftwork.sim.layer_image import stream_bytes

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shiftwork.quant import float_executor
 from shiftwork.quant.graph import Graph
-from shiftwork.quant.program import Residual
+from shiftwork.quant.program_ops import Residual
 from shiftwork.quant.quantizer import QuantizerOptions, quantize
 from shiftwork.quant.tflite_import import load
 from shiftwork.sim import golden

@@ -9,7 +9,8 @@ import pytest
 from shiftwork.errors import ProgramError
 from shiftwork.quant.activation_table import ENTRIES, Table, distinct_tables
 from shiftwork.quant.array_file import read_arrays
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.sim import golden
 from shiftwork.sim.program_builder import ProgramBuilder
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shiftwork.quant import float_executor, program
+from shiftwork.quant import float_executor, program_ops
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.convolutions import quantize_conv
 from shiftwork.quant.fusion import layers
@@ -42,13 +42,13 @@ def residual_network(float_network):
 def test_residual_networks(float_network, options):
     net, graph = residual_network(float_network)
     result = quantize(graph, net.samples(100), options)
-    convs = [op for op in result.ops if isinstance(op, program.Conv)]
+    convs = [op for op in result.ops if isinstance(op, program_ops.Conv)]
     assert [[type(term) for term in op.terms] for op in convs] == [
         [],
         [],
-        [program.Residual],
+        [program_ops.Residual],
         [],
-        [program.Product],
+        [program_ops.Product],
         [],
     ]
     (residual,) = convs[2].terms
@@ -67,7 +67,7 @@ def test_depthwise_networks(float_network):
     net.conv(net.reshape(net.pool(AveragePool, y, 5), (1, 1, 8)), 4, (1, 1))
     graph = net.build()
     result = quantize(graph, net.samples(100))
-    depthwise = [op for op in result.ops if isinstance(op, program.Conv) and op.groups > 1]
+    depthwise = [op for op in result.ops if isinstance(op, program_ops.Conv) and op.groups > 1]
     assert [op.weights.shape for op in depthwise] == [(8, 3, 3, 1)] * 2
     assert sqnr(graph, result, net.samples(50, seed=2)) > 28
 
@@ -79,7 +79,7 @@ def test_a_sum_of_two_values_is_a_copy_with_a_residual(float_network, last):
     total = net.add(a, b)
     graph = net.build(total if last else net.conv(total, 3))
     result = quantize(graph, net.samples(100))
-    copy = next(op for op in result.ops if isinstance(op, program.Conv) and op.terms)
+    copy = next(op for op in result.ops if isinstance(op, program_ops.Conv) and op.terms)
     assert copy.groups == 4
     assert copy.accumulators == last
     assert sqnr(graph, result, net.samples(50, seed=2)) > 30
@@ -93,7 +93,7 @@ def test_a_residual_that_is_finer_than_the_accumulator_is_copied(float_network):
     graph = net.build(net.conv(net.relu(net.add(large, net.relu(small))), 3))
     result = quantize(graph, net.samples(100), NEAREST)
     copy = next(op for op in result.ops if op.output not in graph.shapes)
-    assert isinstance(copy, program.Conv)
+    assert isinstance(copy, program_ops.Conv)
     assert copy.groups == 4
     assert sqnr(graph, result, net.samples(50, seed=2)) > 28
 
@@ -113,9 +113,9 @@ def test_the_input_as_a_summand_and_of_a_shortcut(float_network):
     b = net.add(net.conv(a, 5), net.conv("x", 5, padding=(0, 0, 0, 0)))
     graph, x = net.build(net.conv(net.relu(b), 2)), net.samples(100) + 0.7
     result = quantize(graph, x)
-    product = next(t for op in result.ops if isinstance(op, program.Conv) for t in op.terms)
+    product = next(t for op in result.ops if isinstance(op, program_ops.Conv) for t in op.terms)
     assert result.tensor("x").zero_point != 0
-    assert isinstance(product, program.Residual | program.Product)
+    assert isinstance(product, program_ops.Residual | program_ops.Product)
     assert sqnr(graph, result, net.samples(50, seed=2) + 0.7) > 28
 
 

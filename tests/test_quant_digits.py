@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shiftwork.quant.digits import split
-from shiftwork.quant.program import INT16
+from shiftwork.quant.program_ops import INT16
 
 
 def test_every_weight_of_16_bits_is_two_digits():

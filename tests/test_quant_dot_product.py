@@ -3,8 +3,8 @@ import pytest
 
 from shiftwork.quant.dot_product import Rows
 from shiftwork.quant.graph import Conv
-from shiftwork.quant.program import Conv as ConvOp
-from shiftwork.quant.program import Product, Residual, Tensor
+from shiftwork.quant.program_ops import Conv as ConvOp
+from shiftwork.quant.program_ops import Product, Residual, Tensor
 
 
 def conv(weights, bias, name="dense"):

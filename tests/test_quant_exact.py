@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx.helper import make_node as op
 
-from shiftwork.quant import float_executor, onnx_import, program
+from shiftwork.quant import float_executor, onnx_import, program_ops
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import AveragePool, Grid, MaxPool
 from shiftwork.quant.quantizer import quantize
@@ -186,4 +186,4 @@ def test_onnx_with_powers_of_two_is_bit_exact(write_onnx):
     result = quantize(onnx_import.load(path), x[:5])
     got = result.dequantize_output(golden.run(result, result.quantize_input(x)))
     np.testing.assert_array_equal(got, expected)
-    assert [type(o) for o in result.ops].count(program.Conv) == 4
+    assert [type(o) for o in result.ops].count(program_ops.Conv) == 4

@@ -15,7 +15,8 @@ from shiftwork.quant.codebook import INT4, powers_of_two
 from shiftwork.quant.graph import AveragePool, Graph, Grid
 from shiftwork.quant.levels import POWERS
 from shiftwork.quant.options import QuantizerOptions, Weights
-from shiftwork.quant.program import Conv, Product, Program, Residual
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Product, Residual
 from shiftwork.quant.quantizer import quantize, summable
 from shiftwork.sim import golden
 from shiftwork.sim.executor import simulate

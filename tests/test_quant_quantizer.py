@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shiftwork.errors import DataError, ModelError
-from shiftwork.quant import float_executor, program
+from shiftwork.quant import float_executor, program_ops
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import (
     Affine,
@@ -123,7 +123,7 @@ def test_every_recipe_is_close_to_float(samples, method, per_channel, activation
     assert sqnr(graph, net, samples((12, 12, 3), seed=2)) > 25.0
     assert net.info["scales"] == method
     for op in net.ops:
-        if isinstance(op, program.Conv):
+        if isinstance(op, program_ops.Conv):
             assert per_channel or len(set(op.shift.tolist())) == 1
             assert net.accumulator_bits(op) <= 24
 
@@ -201,9 +201,9 @@ def test_clip_behind_pool_or_reshape_is_fused_into_the_conv(between):
     graph = chain.relu().conv(2, (1, 1)).build()
     net = quantize(graph, normal((6, 6, 2)))
     assert [type(op) for op in net.ops] == [
-        program.Conv,
-        getattr(program, between.__name__),
-        program.Conv,
+        program_ops.Conv,
+        getattr(program_ops, between.__name__),
+        program_ops.Conv,
     ]
     assert (net.ops[0].lo, net.ops[0].hi) == (0, 255)
     assert sqnr(graph, net, normal((6, 6, 2), seed=3)) > 25
@@ -215,7 +215,7 @@ def test_clip_of_the_input_narrows_its_range():
     net = quantize(graph, x)
     source = net.tensor(net.input)
     assert (source.lo, source.hi, source.gain) == (0, 100, 1.0)
-    assert [type(op) for op in net.ops] == [program.MaxPool, program.Conv]
+    assert [type(op) for op in net.ops] == [program_ops.MaxPool, program_ops.Conv]
     assert sqnr(graph, net, x) > 40
 
 
@@ -330,7 +330,7 @@ def test_affine_nodes_are_folded():
     ones = np.ones(2, np.float32)
     graph = Chain((4, 4, 2)).add(Affine, scale=ones / 255, offset=-0.5 * ones).conv(3).build()
     net = quantize(graph, pixels((4, 4, 2)))
-    assert [type(op) for op in net.ops] == [program.Conv]
+    assert [type(op) for op in net.ops] == [program_ops.Conv]
     assert net.tensor(net.input).hi == 255
     assert sqnr(graph, net, pixels((4, 4, 2), seed=5)) > 35
 
@@ -382,7 +382,7 @@ def test_outputs_that_are_no_accumulators_are_bytes(ending):
 def test_reshapes_at_the_end_are_left_to_the_layout():
     graph = Chain((4, 4, 2)).conv(3, (1, 1)).reshape((1, 1, 48)).build()
     net = quantize(graph, normal((4, 4, 2)))
-    assert [type(op) for op in net.ops] == [program.Conv]
+    assert [type(op) for op in net.ops] == [program_ops.Conv]
     assert golden.predict(net, normal((4, 4, 2), 2)).shape == (2, 1, 1, 48)
 
 

@@ -5,7 +5,7 @@ from shiftwork.errors import ModelError
 from shiftwork.quant.codebook import INT4
 from shiftwork.quant.dot_product import Rows
 from shiftwork.quant.levels import POWERS, Levels
-from shiftwork.quant.program import Tensor, signed_bits
+from shiftwork.quant.program_ops import Tensor, signed_bits
 from shiftwork.quant.rounding import Compensation, Nearest
 from shiftwork.quant.row_quantizer import quantize_rows
 

@@ -8,7 +8,7 @@ import pytest
 
 from shiftwork.errors import DataError, ModelError, ProgramError
 from shiftwork.quant import float_executor
-from shiftwork.quant import program as ops
+from shiftwork.quant import program_ops as ops
 from shiftwork.quant.array_file import read_arrays, write_arrays
 from shiftwork.quant.graph import MaxPool, Unary
 from shiftwork.quant.options import QuantizerOptions

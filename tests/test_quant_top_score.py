@@ -7,7 +7,8 @@ import pytest
 from shiftwork.errors import DataError, ModelError, ProgramError
 from shiftwork.quant.array_file import read_arrays, write_arrays
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Program, TopScore, class_bytes, no_class
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import TopScore, class_bytes, no_class
 from shiftwork.quant.quantizer import QuantizerOptions, quantize
 from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim import golden

@@ -9,8 +9,9 @@ from shiftwork.quant import float_executor
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import AveragePool, Grid, MaxPool
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import AveragePool as PooledMean
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool as PooledMean
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.quantizer import quantize, wide_outputs
 from shiftwork.sim import golden
 from shiftwork.sim.executor import simulate

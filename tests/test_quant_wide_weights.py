@@ -9,7 +9,8 @@ from shiftwork.quant import float_executor
 from shiftwork.quant.canonical import canonical
 from shiftwork.quant.graph import AveragePool, Graph, Grid
 from shiftwork.quant.options import QuantizerOptions
-from shiftwork.quant.program import Conv, Product, Program, Residual
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Product, Residual
 from shiftwork.quant.quantizer import quantize, widenable
 from shiftwork.quant.search_bounds import stored_bytes
 from shiftwork.sim import golden

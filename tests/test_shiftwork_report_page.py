@@ -11,7 +11,8 @@ from shiftwork.commands import PageCommands
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Tensor
 from shiftwork.quant.softmax import Softmax
 from shiftwork.report_page import Page, render
 from shiftwork.sim.example_programs import residual_net

@@ -8,7 +8,7 @@ import pytest
 
 from shiftwork import soak
 from shiftwork.errors import DataError, OutputError
-from shiftwork.quant.program import Conv, MaxPool, Residual
+from shiftwork.quant.program_ops import Conv, MaxPool, Residual
 from shiftwork.sim import case_code
 from shiftwork.sim.network_case import Case, amaranth_difference
 from shiftwork.sim.network_features import KINDS

@@ -14,7 +14,8 @@ from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.core import Core
 from shiftwork.hw.schedule import make_schedule
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Tensor
 from shiftwork.sim import amaranth_engine, golden
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs
 from shiftwork.sim.executor import judge

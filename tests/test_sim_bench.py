@@ -18,7 +18,8 @@ from shiftwork.hw import verilog
 from shiftwork.hw.flash_image import pack
 from shiftwork.hw.flash_loader import FlashLoader
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Conv, Program, Reshape, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Reshape, Tensor
 from shiftwork.sim import cocotb_runner, golden
 from shiftwork.sim.executor import SimulationResult, judge
 from shiftwork.sim.layer_image import layer_images

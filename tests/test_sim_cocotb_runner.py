@@ -9,7 +9,8 @@ import pytest
 
 from shiftwork.errors import OutputError, ToolError
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Tensor
 from shiftwork.sim import cocotb_runner
 from shiftwork.sim.layer_image import layer_images
 from shiftwork.sim.observation import Job

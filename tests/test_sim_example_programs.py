@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Product, Reshape, Residual
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Product, Reshape, Residual
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import (
     CHAIN_KINDS,

@@ -11,7 +11,8 @@ import pytest
 
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.errors import DataError, MismatchError, OutputError
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.top_score import with_top_score
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import dense_net, random_inputs, small_cnn

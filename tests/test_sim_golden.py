@@ -5,16 +5,8 @@ import pytest
 
 from shiftwork.errors import DataError
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import (
-    AveragePool,
-    Conv,
-    MaxPool,
-    Op,
-    Program,
-    Reshape,
-    Residual,
-    Tensor,
-)
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Op, Reshape, Residual, Tensor
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import (
     ProgramBuilder,

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from shiftwork.quant.program import (
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import (
     AveragePool,
     Conv,
     MaxPool,
     Op,
     Product,
-    Program,
     Reshape,
     Residual,
     Tensor,

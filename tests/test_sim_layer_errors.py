@@ -5,7 +5,7 @@ import pytest
 
 from shiftwork.quant import float_executor, graph
 from shiftwork.quant.canonical import canonical
-from shiftwork.quant.program import Conv
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.quantizer import QuantizerOptions, quantize
 from shiftwork.sim import golden
 from shiftwork.sim.evaluation import evaluate

@@ -4,7 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shiftwork.quant.program import Op, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Op, Tensor
 from shiftwork.sim import golden, layer_image
 from shiftwork.sim.example_programs import ProgramBuilder, random_inputs, small_cnn
 from shiftwork.sim.layer_image import (

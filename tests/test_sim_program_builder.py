@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shiftwork.errors import ProgramError
-from shiftwork.quant.program import Conv, Product, Residual
+from shiftwork.quant.program_ops import Conv, Product, Residual
 from shiftwork.sim import golden
 from shiftwork.sim.example_programs import random_inputs
 from shiftwork.sim.program_builder import ProgramBuilder

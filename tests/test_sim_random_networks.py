@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from shiftwork.quant.program import Conv, Reshape, Residual
+from shiftwork.quant.program_ops import Conv, Reshape, Residual
 from shiftwork.sim.network_case import Case
 from shiftwork.sim.network_features import Feature, empty_cells, features
 from shiftwork.sim.random_networks import (

@@ -13,7 +13,8 @@ import pytest
 
 from shiftwork.boards.accelerator import Accelerator
 from shiftwork.quant.graph import Layout, output_shape
-from shiftwork.quant.program import AveragePool, Conv, MaxPool, Op, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import AveragePool, Conv, MaxPool, Op, Tensor
 from shiftwork.sim import golden
 from shiftwork.sim.executor import simulate
 

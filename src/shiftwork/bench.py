@@ -17,7 +17,8 @@ from shiftwork.boards.registry import find
 from shiftwork.boards.synthesis import REPORT, synthesize
 from shiftwork.errors import DataError, ShiftworkError, TimingError
 from shiftwork.quant.importer import load
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.quantizer import quantize
 from shiftwork.steps import describe
 from shiftwork.workspace import (

@@ -37,7 +37,8 @@ from shiftwork.errors import DataError, ShiftworkError
 from shiftwork.quant import graph
 from shiftwork.quant.importer import load
 from shiftwork.quant.options import Weights
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.quant.quantizer import quantize
 from shiftwork.quant.search_bounds import stored_bytes
 from shiftwork.workspace import (

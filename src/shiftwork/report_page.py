@@ -13,7 +13,8 @@ from shiftwork.hw.timeline import timeline
 from shiftwork.memory_view import memory_section
 from shiftwork.page_parts import cards, document, figures, reproduce, table
 from shiftwork.quality_view import accuracy_section, error_section, percent
-from shiftwork.quant.program import Conv, Program
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv
 from shiftwork.resource_view import clock_section, resource_section
 from shiftwork.timeline_view import timeline_section
 

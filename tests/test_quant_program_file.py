@@ -1,5 +1,6 @@
 """Program files that are damaged, hostile or of another version, and programs nobody could run."""
 
+import io
 import json
 import os
 import zipfile
@@ -12,13 +13,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shiftwork.errors import ProgramError
-from shiftwork.quant import program as program_module
+from shiftwork.errors import OutputError, ProgramError
+from shiftwork.quant import program_file
 from shiftwork.quant.codebook import INT4
 from shiftwork.quant.graph import Layout
-from shiftwork.quant.program import Conv, Program, Tensor
+from shiftwork.quant.program import Program
+from shiftwork.quant.program_ops import Conv, Product, Residual, Tensor
+from shiftwork.sim import golden
 from shiftwork.sim.coded_programs import coded
-from shiftwork.sim.example_programs import residual_net, small_cnn
+from shiftwork.sim.example_programs import (
+    dense_net,
+    random_inputs,
+    random_program,
+    residual_net,
+    small_cnn,
+)
 from shiftwork.sim.program_builder import ProgramBuilder
 
 
@@ -111,7 +120,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     np.savez_compressed(path, program=text, bomb=bomb, **arrays)
     Program.load(path)
-    monkeypatch.setattr(program_module, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(program_file, "MAX_BYTES", 1 << 20)
     with pytest.raises(ProgramError, match=r"its arrays have 10\d+ bytes; at most 1048576 are"):
         Program.load(path)
 
@@ -302,3 +311,166 @@ def test_a_file_with_weights_of_16_bits_has_version_4(tmp_path: Path) -> None:
         assert header["version"] == version
         assert Program.load(path).digest == program.digest
     assert parts(tiny(), tmp_path / "tiny.npz")[0]["version"] == 2
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_saved_program_is_read_back_unchanged(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    order = rng.permutation(program.tensors[0].size)
+    program = replace(
+        program,
+        input_layout=Layout((program.tensors[0].size,), order),
+        dropped=("Softmax",),
+        info={"scales": "mse"},
+    )
+    program.save(tmp_path / "net.npz")
+    loaded = Program.load(tmp_path / "net.npz")
+    assert loaded.digest == program.digest
+    assert loaded.tensors == program.tensors
+    assert [type(op) for op in loaded.ops] == [type(op) for op in program.ops]
+    assert (loaded.dropped, loaded.info) == (("Softmax",), {"scales": "mse"})
+    q = random_inputs(program, rng)
+    np.testing.assert_array_equal(golden.run(loaded, q), golden.run(program, q))
+
+
+def test_the_same_program_gives_the_same_bytes(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        small_cnn(seed=4).save(tmp_path / name)
+    first, second = ((tmp_path / name).read_bytes() for name in ("a.npz", "b.npz"))
+    assert first == second
+    small_cnn(seed=5).save(str(tmp_path / "a.npz"))
+    assert (tmp_path / "a.npz").read_bytes() != second
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_a_folder_that_is_missing_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*net\.npz: No such file or directory"):
+        small_cnn().save(tmp_path / "missing" / "net.npz")
+    (tmp_path / "net.npz").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*net\.npz"):
+        small_cnn().save(tmp_path / "net.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ProgramError, match=r"net\.npz: no such file"):
+        Program.load(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a program", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+def test_other_files(tmp_path, content):
+    path = tmp_path / "net.npz"
+    path.write_bytes(content)
+    with pytest.raises(ProgramError, match=r"is not a program file, or is damaged .*'shiftwork q"):
+        Program.load(path)
+
+
+def test_a_folder_is_not_a_program(tmp_path):
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path)
+
+
+def test_an_archive_of_samples_is_not_a_program(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros(3))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path / "x.npz")
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(tmp_path / "x.npy")
+
+
+def with_header(program, path, change):
+    """Saves ``program`` at ``path`` with its header changed by ``change(header)``."""
+    program.save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    header = json.loads(arrays["program"].tobytes())
+    changed = change(header) or header
+    arrays["program"] = np.frombuffer(json.dumps(changed).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+def test_a_future_format_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    with_header(small_cnn(), path, lambda header: header.update(version=99))
+    with pytest.raises(ProgramError, match="has the format version 99; this Shiftwork reads 2"):
+        Program.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header.pop("tensors"),
+        lambda header: header["tensors"][0].pop("shape"),
+        lambda header: header["tensors"][0].update(colour="red"),
+        lambda header: header["ops"][0].update(kind="Winograd"),
+        lambda header: header["ops"][0].update(stride=None),
+        lambda header: header["ops"][0].update(kernel=[3, 3]),
+        lambda header: header["ops"][0].update(padding=[1, 1]),
+        lambda header: header["tensors"][0].update(lo="zero"),
+        lambda header: header.update(layouts={}),
+        lambda header: header.update(ops=7),
+        lambda header: [header],
+    ],
+)
+def test_a_header_with_other_fields_is_refused(tmp_path, change):
+    path = tmp_path / "net.npz"
+
+    def apply(header):
+        result = change(header)
+        return result if isinstance(result, list) else None
+
+    with_header(small_cnn(), path, apply)
+    with pytest.raises(ProgramError):
+        Program.load(path)
+
+
+def test_a_cut_or_altered_file_is_refused_or_read_alike(tmp_path):
+    program, path = dense_net(), tmp_path / "net.npz"
+    program.save(path)
+    content = path.read_bytes()
+    for position in range(0, len(content), 7):
+        altered = bytearray(content)
+        altered[position] ^= 0xFF
+        for damaged in (content[:position], bytes(altered)):
+            path.write_bytes(damaged)
+            try:
+                loaded = Program.load(path)
+            except ProgramError:
+                continue
+            assert loaded.digest == program.digest
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "net.npz"
+    np.savez(path, program=np.array([{"version": 1}], dtype=object))
+    with pytest.raises(ProgramError, match="is not a program file, or is damaged"):
+        Program.load(path)
+
+
+def test_an_array_of_another_type_is_refused(tmp_path):
+    path = tmp_path / "net.npz"
+    small_cnn().save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    arrays["op0_weights"] = arrays["op0_weights"].astype(np.float32)
+    np.savez(path, **arrays)
+    with pytest.raises(ProgramError, match="op 'conv0': weights must be int8"):
+        Program.load(path)
+
+
+def test_files_hold_no_time_stamps(tmp_path):
+    path = tmp_path / "net.npz"
+    small_cnn().save(path)
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+
+
+def test_terms_and_groups_survive_a_file(tmp_path, program_with_terms):
+    program = program_with_terms
+    program.save(tmp_path / "net.npz")
+    loaded = Program.load(tmp_path / "net.npz")
+    assert loaded.digest == program.digest
+    assert isinstance(loaded.ops[2], Conv)
+    assert [type(term) for term in loaded.ops[2].terms] == [Product, Residual]
