@@ -13,13 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shiftwork.errors import ModelError
-from shiftwork.quant.activation_table import (
-    ENTRIES,
-    MAX_TEXT,
-    SIGNED_INDEX,
-    UNSIGNED_INDEX,
-    Table,
-)
+from shiftwork.quant.activation_table import ENTRIES, MAX_TEXT, SIGNED_INDEX, UNSIGNED_INDEX, Table
 from shiftwork.quant.graph import Shape
 from shiftwork.quant.program_ops import Tensor
 from shiftwork.quant.scales import SATURATING_STEPS, FloatArray, half_up, largest_exponent

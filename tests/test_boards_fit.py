@@ -10,7 +10,7 @@ from shiftwork.boards.board import Board
 from shiftwork.boards.estimate import estimate, least_lut
 from shiftwork.boards.registry import BOARDS, find
 from shiftwork.errors import CapacityError
-from shiftwork.hw import schedule as schedule_module
+from shiftwork.hw import layer_work
 from shiftwork.hw.schedule import Outline, Schedule, make_schedule
 from shiftwork.quant.program import Program
 from shiftwork.sim.example_programs import (
@@ -332,7 +332,7 @@ def test_as_few_passes_as_the_block_ram_allows() -> None:
 
 def test_more_passes_than_the_engine_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are no way out, and what is said is what does not fit."""
-    monkeypatch.setattr(schedule_module, "MAX_LAYERS", 1)
+    monkeypatch.setattr(layer_work, "MAX_LAYERS", 1)
     with pytest.raises(CapacityError, match=r"^the weights do not fit iCEBreaker"):
         fit.bind(dense(1000, 20), ICE, rows=1, columns=10)
 

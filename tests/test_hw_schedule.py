@@ -20,60 +20,28 @@ With two memory ports a layer takes::
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from schedule_cases import builder, drained, last_layer
 
 from shiftwork.boards import fit, registry
 from shiftwork.errors import CapacityError, ProgramError
 from shiftwork.hw import pooling, weight_copier
-from shiftwork.hw.array import SUM_LATENCY
 from shiftwork.hw.config import ArrayShape
 from shiftwork.hw.drain import CHUNK_GAP, WRITE_LATENCY
-from shiftwork.hw.fetch import ROW_LATENCY, TOKEN_LATENCY
-from shiftwork.hw.schedule import MAX_LAYERS, LayerPlan, Outline, Schedule, make_schedule
-from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
+from shiftwork.hw.fetch import ROW_LATENCY
+from shiftwork.hw.schedule import LayerPlan, Outline, Schedule, make_schedule
+from shiftwork.hw.sequencer import DONE_LATENCY
 from shiftwork.quant.calibration import read_samples
 from shiftwork.quant.onnx_import import load
 from shiftwork.quant.program import Program
 from shiftwork.quant.quantizer import quantize
-from shiftwork.sim.example_programs import (
-    ProgramBuilder,
-    dense_net,
-    depthwise_net,
-    random_program,
-    residual_net,
-    small_cnn,
-)
+from shiftwork.sim.example_programs import dense_net, depthwise_net, random_program, small_cnn
 
 BUNDLED = resources.files("shiftwork.examples")
-PROGRAM_WORD = 32
 COLUMN_BYTES = 256
-ARRAY_WAY = TOKEN_LATENCY + 1 + SUM_LATENCY
 POOL_WAY = ROW_LATENCY + pooling.SUM_LATENCY
-
-
-def builder(*shape: int, **settings: Any) -> ProgramBuilder:
-    height, width, channels = shape
-    return ProgramBuilder("case", (height, width, channels), np.random.default_rng(0), **settings)
-
-
-def load_cycles(schedule: Schedule) -> int:
-    bits = sum(width for _, width, _ in schedule.config.fields)
-    return -(-bits // PROGRAM_WORD) + LOAD_OVERHEAD
-
-
-def last_layer(program: ProgramBuilder, **shape: Any) -> tuple[LayerPlan, int]:
-    """The plan of the last layer, and its cycles without the load."""
-    schedule = make_schedule(program.build(), ArrayShape(**shape))
-    layer = schedule.layers[-1]
-    return layer, layer.cycles - load_cycles(schedule)
-
-
-def drained(steps: int, *, skew: int) -> int:
-    """Cycles from the array's last byte to the last write."""
-    return ARRAY_WAY + skew + steps - 1 + WRITE_LATENCY + DONE_LATENCY
 
 
 def test_a_dense_layer() -> None:
@@ -119,20 +87,6 @@ def test_a_dilated_convolution_has_a_run_for_each_tap() -> None:
     run = 4 + 1
     assert (layer.tiles, layer.groups, layer.chunk_cycles) == (2 * 3, 1, 4 * run)
     assert cycles == 5 * 4 * run + 4 * run + drained(4, skew=3)
-
-
-def test_a_short_chunk_is_padded_until_the_drain_is_empty() -> None:
-    layer, cycles = last_layer(builder(1, 4, 1).conv(8, (1, 1)), rows=2, columns=4)
-    full_steps, skew, walk = 8, 4, 2
-    chunk = full_steps + max(CHUNK_GAP, skew)
-    assert layer.chunk_pad == chunk - walk
-    assert layer.chunk_cycles == chunk
-    assert cycles == 3 * chunk + 1 + drained(8, skew=4)
-
-
-def test_without_skew_the_gap_between_chunks_remains() -> None:
-    layer, _ = last_layer(builder(1, 4, 1).conv(8, (1, 1)), rows=1, columns=4, stage_columns=4)
-    assert layer.chunk_cycles == 4 + CHUNK_GAP
 
 
 def test_pooling_takes_a_cycle_a_tap() -> None:
@@ -230,38 +184,6 @@ def test_nothing_is_copied_for_a_maximum() -> None:
     assert (copied.chunk_cycles, same) == (plain.chunk_cycles, cycles)
 
 
-def test_a_single_port_takes_a_cycle_more_where_nothing_is_in_the_way() -> None:
-    """One chunk: nothing is read any more when its results are written."""
-    one = builder(1, 1, 10).dense(4).build()
-    both = [make_schedule(one, ArrayShape(rows=1, columns=4, single_port=port)) for port in (0, 1)]
-    assert both[1].cycles == both[0].cycles + 1
-
-
-def test_a_single_port_has_idle_cycles_for_the_writes() -> None:
-    """A maximum reads in every cycle and writes a word a chunk: that needs one idle cycle."""
-    case = builder(4, 4, 8).max_pool()
-    layer, _ = last_layer(case, rows=1, columns=4, lanes=4, single_port=True)
-    assert (layer.chunk_cycles, layer.chunk_pad) == (4 + 1, 1)
-
-
-def test_a_single_port_has_an_idle_cycle_for_each_word() -> None:
-    """A depthwise layer that writes 2 words a chunk, where the drain alone would need none."""
-    case = builder(6, 6, 8).depthwise()
-    layer, _ = last_layer(case, rows=1, columns=8, lanes=4, stage_columns=8, single_port=True)
-    assert (layer.chunk_cycles, layer.chunk_pad) == (2 * 9 + 2, 2)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_a_single_port_is_never_faster(seed: int) -> None:
-    program = random_program(np.random.default_rng(seed))
-    shape = ArrayShape(rows=1 + seed % 4, columns=4, lanes=1 + seed % 2)
-    two_ports = make_schedule(program, shape)
-    one_port = make_schedule(program, replace(shape, single_port=True))
-    for first, second in zip(two_ports.layers, one_port.layers, strict=True):
-        assert second.cycles > first.cycles
-        assert second.chunk_pad >= first.chunk_pad
-
-
 @pytest.mark.parametrize("single_port", [False, True])
 @pytest.mark.parametrize("seed", range(15))
 def test_an_outline_knows_all_but_the_idle_cycles(seed: int, single_port: bool) -> None:
@@ -321,35 +243,6 @@ def test_layers_are_in_order_and_reshapes_have_none() -> None:
     assert [layer.kind for layer in schedule.layers] == kinds
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_depths_of_the_roms(lanes: int) -> None:
-    """Conv of 6 channels: 2 groups; of 9: 3; of 10: 3. A pooling layer has one parameter word."""
-    schedule = make_schedule(small_cnn(), ArrayShape(rows=2, columns=4, lanes=lanes))
-    config, images = schedule.config, schedule.images
-    assert config.weight_depth == 2 * 9 + 3 * 54 + 3 * 81
-    assert config.parameter_depth == (2 + 3 + 3) * 4 // lanes + 2
-    assert [len(column) for column in images.weights] == [config.weight_depth] * 4
-    assert len(images.parameters) == config.parameter_depth
-    assert len(images.program) == config.program_depth
-    parameter_bits = lanes * (config.accumulator_bits + config.shift_bits)
-    other_bits = parameter_bits * config.parameter_depth + PROGRAM_WORD * config.program_depth
-    assert schedule.weight_bytes == 4 * config.weight_depth
-    assert schedule.rom_bytes == 4 * config.weight_depth + -(-other_bits // 8)
-    assert max(images.parameters).bit_length() <= parameter_bits
-    assert max(images.program).bit_length() <= PROGRAM_WORD
-
-
-def test_activation_bytes() -> None:
-    """Input and output, and the greatest neighbours: 12x12x6 and 6x6x6 bytes."""
-    schedule = make_schedule(small_cnn(), ArrayShape(rows=2, columns=4))
-    first, pooled = 12 * 12 * 6, 6 * 6 * 6
-    assert schedule.activation_bytes == 2 * (144 + 40) + first + pooled
-    single = make_schedule(small_cnn(), ArrayShape(rows=2, columns=4, input_buffers=1))
-    assert single.activation_bytes == 144 + 2 * 40 + first + pooled
-    assert single.header["input_pitch"] == 0
-    assert schedule.config.activation_bytes >= schedule.activation_bytes
-
-
 def plain(schedule: Schedule) -> list[LayerPlan]:
     """The layers without their walks, which are only equal to themselves."""
     return [replace(layer, walks=()) for layer in schedule.layers]
@@ -374,46 +267,6 @@ def test_a_family_does_not_change_the_cycles() -> None:
     first, second = (make_schedule(dense_net(), s) for s in (shape, shape.portable()))
     assert plain(first) == plain(second)
     assert first.config.portable() == second.config
-
-
-def test_hardware_that_no_layer_needs_takes_no_bits() -> None:
-    """A dense network has no pooling, no broadcast words, one segment, and fields of no width."""
-    config = make_schedule(dense_net(), ArrayShape(rows=2, columns=4)).config
-    assert (config.pooling, config.depthwise, config.segments) == (False, False, 1)
-    widths = {name: width for name, width, _ in config.segment_fields}
-    assert [widths[name] for name in ("taps", "phases", "phase_step", "blocks")] == [0] * 4
-
-
-def test_hardware_that_some_layer_needs() -> None:
-    shape = ArrayShape(rows=2, columns=12)
-    config = make_schedule(depthwise_net(), shape).config
-    assert (config.pooling, config.depthwise, config.segments) == (False, True, 1)
-    widths = {name: width for name, width, _ in config.segment_fields}
-    assert all(widths[name] for name in ("taps", "phases", "phase_step", "blocks"))
-    config = make_schedule(residual_net(), shape).config
-    assert (config.depthwise, config.segments) == (True, 2)
-    assert make_schedule(small_cnn(), shape).config.pooling
-
-
-def test_fields_of_a_segment_are_as_wide_as_those_of_the_others() -> None:
-    config = make_schedule(residual_net(), ArrayShape(rows=2, columns=4)).config
-    widths = {name: (width, sign) for name, width, sign in config.fields}
-    for name, width, sign in config.segment_fields:
-        assert widths[f"{name}_0"] == widths[f"{name}_1"] == (width, sign)
-
-
-@pytest.mark.parametrize("column_bytes", [0, 4096])
-@pytest.mark.parametrize("seed", range(10))
-def test_descriptors_fit_their_fields(seed: int, column_bytes: int) -> None:
-    program = random_program(np.random.default_rng(seed))
-    shape = ArrayShape(rows=2, columns=4, column_bytes=column_bytes)
-    schedule = make_schedule(program, shape)
-    for layer in schedule.layers:
-        assert {name for name, _, _ in schedule.config.fields} == set(layer.descriptor)
-        for name, width, sign in schedule.config.fields:
-            low, high = (-(1 << width - 1), 1 << width - 1) if sign else (0, 1 << width)
-            assert low <= layer.descriptor[name] < high, name
-    assert sum(layer.descriptor["frees_input"] for layer in schedule.layers) == 1
 
 
 @pytest.mark.parametrize("columns", [3, 4, 10])
@@ -441,151 +294,9 @@ def test_payload_holds_the_columns_layer_by_layer(columns: int) -> None:
         first += weight_bytes
 
 
-def test_a_flash_image_belongs_to_a_network_and_a_shape() -> None:
-    shape = ArrayShape(rows=1, columns=4, column_bytes=1024)
-    identities = {
-        make_schedule(program, form).config.identity
-        for program in (dense_net(0), dense_net(1))
-        for form in (shape, replace(shape, rows=2), replace(shape, word_bytes=8))
-    }
-    assert len(identities) == 6
-    again = make_schedule(dense_net(0), replace(shape, family="ecp5"))
-    assert again.config.identity in identities
-    assert make_schedule(dense_net(0), replace(shape, column_bytes=0)).config.identity == ""
-
-
-def split_layers(column_bytes: int) -> list[LayerPlan]:
-    """The passes over nine channels of 10 weights, in groups of four; another layer follows."""
-    case = builder(1, 1, 10).dense(9, name="wide").dense(2).build()
-    shape = ArrayShape(rows=1, columns=4, column_bytes=column_bytes)
-    return list(make_schedule(case, shape).ops[0].passes)
-
-
-@pytest.mark.parametrize(
-    ("column_bytes", "groups", "channels"),
-    [(30, [3], [9]), (29, [2, 1], [8, 1]), (20, [2, 1], [8, 1]), (10, [1, 1, 1], [4, 4, 1])],
-)
-def test_a_layer_of_more_weights_than_the_columns_hold_takes_passes(
-    column_bytes: int, groups: list[int], channels: list[int]
-) -> None:
-    layers = split_layers(column_bytes)
-    assert [layer.groups for layer in layers] == groups
-    assert [layer.channels for layer in layers] == channels
-    firsts = [sum(channels[:count]) for count in range(len(channels))]
-    assert [layer.first_channel for layer in layers] == firsts
-    bases = [layer.descriptor["output_base"] for layer in layers]
-    assert [base - bases[0] for base in bases] == firsts
-    assert [layer.descriptor["parameter_base"] for layer in layers] == firsts
-    assert {layer.descriptor["pixel_step"] for layer in layers} == {9}
-    sources = [layer.descriptor["copy_source"] for layer in layers]
-    assert [source - sources[0] for source in sources] == [10 * first for first in firsts]
-    assert [layer.descriptor["copy_words"] for layer in layers] == [10 * n for n in groups]
-    frees = [0] * (len(layers) - 1) + [1]
-    assert [layer.descriptor["frees_input"] for layer in layers] == frees
-    assert [layer.macs for layer in layers] == [10 * count for count in channels]
-
-
-def test_passes_are_evenly_filled() -> None:
-    """Five groups: columns that hold four of them take two passes, of three and of two."""
-    case = builder(1, 1, 10).dense(20).build()
-    schedule = make_schedule(case, ArrayShape(rows=1, columns=4, column_bytes=40))
-    assert [layer.groups for layer in schedule.layers] == [3, 2]
-
-
-def test_every_pass_loads_and_copies() -> None:
-    """Nine channels of 10 weights: two groups of four, then one channel."""
-    case = builder(1, 1, 10).dense(9).build()
-    schedule = make_schedule(case, ArrayShape(rows=1, columns=4, column_bytes=20))
-    load = load_cycles(schedule)
-    first = load + 20 + weight_copier.LATENCY + 10 + 10 + drained(4, skew=3)
-    second = load + 10 + weight_copier.LATENCY + 10 + drained(1, skew=3)
-    assert [layer.cycles for layer in schedule.layers] == [first, second]
-    (op,) = schedule.ops
-    assert (op.cycles, op.macs, op.weight_bytes) == (first + second, 90, 30)
-    assert (op.name, op.kind, op.output) == ("conv0", "Conv", schedule.program.output)
-    assert schedule.header["layers_last"] == 1
-
-
-def test_a_pass_over_a_depthwise_layer_reads_its_own_channels() -> None:
-    """Its residual too; a shortcut reads all channels."""
-    case = builder(3, 3, 7).depthwise((2, 2), padding=(1, 0, 0, 1)).residual("input")
-    program = case.shortcut("input").build()
-    shape = ArrayShape(rows=1, columns=4)
-    size = Outline(program, shape).group_need
-    first, second = make_schedule(program, replace(shape, column_bytes=size)).layers
-    bases = [f"input_base_{index}" for index in range(3)]
-    moves = [second.descriptor[base] - first.descriptor[base] for base in bases]
-    assert moves == [4, 4, 0]
-    assert second.descriptor["parameter_base"] - first.descriptor["parameter_base"] == 4
-
-
-def test_a_flash_image_of_other_passes_belongs_to_another_build() -> None:
-    case = builder(1, 1, 10).dense(9).build()
-    identities = [
-        make_schedule(case, ArrayShape(rows=1, columns=4, column_bytes=size)).config.identity
-        for size in (30, 40, 20, 10)
-    ]
-    assert identities[0] == identities[1]
-    assert len(set(identities)) == 3
-
-
-def test_columns_that_are_too_small_for_a_channel_group() -> None:
-    message = (
-        "op 'wide' has 10 bytes of weights for a single channel group in each of 4 columns, which "
-        "hold 9; use a layer of fewer input channels or a smaller kernel, or a board with more "
-        "block RAM"
-    )
-    with pytest.raises(CapacityError, match=f"^{message}$"):
-        split_layers(9)
-
-
-@pytest.mark.parametrize("seed", range(15))
-def test_passes_hold_the_whole_network(seed: int) -> None:
-    """The weights, multiply-accumulates and parameters of all passes are those of the layers."""
-    program = random_program(np.random.default_rng(seed))
-    shape = ArrayShape(rows=1 + seed % 3, columns=2, word_bytes=2)
-    outline = Outline(program, shape)
-    whole = make_schedule(program, replace(shape, column_bytes=outline.column_need))
-    split = make_schedule(program, replace(shape, column_bytes=outline.group_need))
-    assert outline.pass_need(outline.column_need) == outline.column_need
-    assert outline.pass_need(outline.group_need) == outline.group_need
-    assert max(layer.weight_bytes for layer in split.layers) == outline.group_need
-    assert (split.payload, split.images.parameters) == (whole.payload, whole.images.parameters)
-    for before, after in zip(whole.ops, split.ops, strict=True):
-        assert (before.name, before.macs, before.output) == (after.name, after.macs, after.output)
-        assert before.weight_bytes == after.weight_bytes
-        assert before.cycles < after.cycles or len(after.passes) == 1
-    again = Outline(program, replace(shape, column_bytes=outline.group_need))
-    assert again.least_cycles < split.cycles
-    assert (again.split, split.split) == (len(split.layers) > len(split.ops),) * 2
-    assert not whole.split
-
-
 def test_a_network_without_layers() -> None:
     with pytest.raises(ProgramError, match="no layer that computes anything"):
         builder(2, 2, 3).reshape((1, 1, 12)).build()
-
-
-def test_too_many_layers() -> None:
-    deep = builder(1, 1, 1)
-    for _ in range(MAX_LAYERS):
-        deep.conv(1, (1, 1), shift=0)
-    shape = ArrayShape(rows=1, columns=1)
-    assert len(make_schedule(deep.build(), shape).layers) == MAX_LAYERS
-    with pytest.raises(CapacityError, match="the network has 257 layers; the engine runs 256"):
-        make_schedule(deep.conv(1, (1, 1), shift=0).build(), shape)
-
-
-def test_too_many_passes() -> None:
-    """Of two bytes: two for the first layer, one for each output of the second."""
-    shape = ArrayShape(rows=1, columns=1, column_bytes=2)
-    enough, many = (
-        builder(1, 1, 2).conv(2, (1, 1)).dense(MAX_LAYERS - 2 + more).build() for more in (0, 1)
-    )
-    assert len(make_schedule(enough, shape).layers) == MAX_LAYERS
-    message = r"the network has 2 layers, which take 257 passes since .* the engine runs 256; use"
-    with pytest.raises(CapacityError, match=message):
-        make_schedule(many, shape)
 
 
 @pytest.mark.parametrize(

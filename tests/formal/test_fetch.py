@@ -6,15 +6,7 @@ from types import ModuleType
 import pytest
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
-from formal.prover import (
-    Harness,
-    Method,
-    assert_holds,
-    assert_refuted,
-    free,
-    mutated,
-    with_names,
-)
+from formal.prover import Harness, Method, assert_holds, assert_refuted, free, mutated, with_names
 
 from shiftwork.hw import fetch
 from shiftwork.hw.config import ArrayConfig, ArrayShape

@@ -1345,6 +1345,10 @@ SCHEDULE = (
             "+ end + 1 + DONE_LATENCY",
             "+ end + DONE_LATENCY",
         ),
+        tests=("tests/test_hw_schedule.py::test_a_dense_layer", BOTH_PORTS, CORNERS),
+    )
+    + _of(
+        "hw/drain_plan.py",
         (
             "drain pad one too few",
             "a chunk ends before the one before it is drained",
@@ -1363,27 +1367,35 @@ SCHEDULE = (
             "work.last_token + fetch.TOKEN_LATENCY + 1",
             "work.last_token + fetch.TOKEN_LATENCY",
         ),
-        tests=("tests/test_hw_schedule.py::test_a_dense_layer", BOTH_PORTS, CORNERS),
+        tests=("tests/test_hw_drain_plan.py", BOTH_PORTS, CORNERS),
     )
     + _of(
-        "hw/schedule.py",
-        (
-            "window above the map",
-            "a padded layer begins as far above the map as it ends below",
-            'top = walk.segment.padding[0] * fields["row_bytes"]',
-            'top = walk.segment.padding[2] * fields["row_bytes"]',
-        ),
+        "hw/layer_work.py",
         (
             "rows of the last tile",
             "the last tile of a line has one row too many or too few",
             "(line - 1) % rows + 1",
             "line % rows + 1",
         ),
+        tests=CORNERS,
+    )
+    + _of(
+        "hw/array_config.py",
         (
             "narrow accumulator",
             "the accumulators are a bit too narrow",
-            "accumulator_bits=max(signed_bits(lo, hi) for lo, hi in ranges)",
-            "accumulator_bits=max(signed_bits(lo, hi) for lo, hi in ranges) - 1",
+            "max(signed_bits(lo, hi) for lo, hi in ranges)",
+            "max(signed_bits(lo, hi) for lo, hi in ranges) - 1",
+        ),
+        tests=CORNERS,
+    )
+    + _of(
+        "hw/descriptors.py",
+        (
+            "window above the map",
+            "a padded layer begins as far above the map as it ends below",
+            'top = walk.segment.padding[0] * fields["row_bytes"]',
+            'top = walk.segment.padding[2] * fields["row_bytes"]',
         ),
         (
             "signed results flipped",
@@ -1400,7 +1412,7 @@ SCHEDULE = (
         tests=CORNERS,
     )
     + _of(
-        "hw/schedule.py",
+        "hw/descriptors.py",
         (
             "weights one upon the other",
             "the copied weights of the layers are taken from overlapping places",
