@@ -12,7 +12,6 @@ from itertools import groupby
 from shiftwork.errors import ProgramError
 from shiftwork.hw import layouts, weight_copier
 from shiftwork.hw.activation_table import table_bytes, table_images
-from shiftwork.hw.array_config import make_config, with_payload
 from shiftwork.hw.coded_rom import CODE_BITS
 from shiftwork.hw.config import ArrayConfig, ArrayShape
 from shiftwork.hw.descriptors import make_descriptors, make_header
@@ -33,6 +32,7 @@ from shiftwork.hw.layer_work import (
 from shiftwork.hw.memory_map import MemoryMap, allocate
 from shiftwork.hw.segments import Walk
 from shiftwork.hw.sequencer import DONE_LATENCY, LOAD_OVERHEAD
+from shiftwork.hw.widths import make_config, with_payload
 from shiftwork.quant.program import Program
 from shiftwork.quant.program_ops import Conv
 

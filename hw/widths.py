@@ -1,4 +1,4 @@
-"""The configuration that a program needs: widths and depths, none of them wider than needed."""
+"""Widths and depths: as much as a program needs, and nothing beyond it."""
 
 import hashlib
 from dataclasses import replace
