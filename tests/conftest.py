@@ -9,6 +9,7 @@ import onnx
 import pytest
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
+from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -31,6 +32,10 @@ from shiftwork.quant.program import Program
 from shiftwork.quant.program_ops import Conv as IntegerConv
 from shiftwork.quant.program_ops import Product, Residual, Tensor
 from shiftwork.quant.unary_functions import Function
+
+# How long an example takes says more of the machine, and of what else it does, than of the code.
+settings.register_profile("shiftwork", deadline=None)
+settings.load_profile("shiftwork")
 
 
 @pytest.hookimpl(optionalhook=True)
